@@ -1,0 +1,1 @@
+"""Image making: training variants and rendered products. Arrays in, arrays out, seeded."""

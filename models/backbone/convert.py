@@ -1,0 +1,136 @@
+"""Weights in, network files out: the part of preparing that needs TensorFlow.
+
+Runs as ``python -m models.backbone.convert SOURCE HOME FOLDER`` in a child process of ``prepare``, so that
+the caller (a web process, a command) never carries TensorFlow. It speaks JSON lines on standard output:
+``{"step": ...}`` as it goes, then one ``{"done": ...}`` or ``{"error": ...}``; it ends when standard input
+closes, which happens when its parent dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from models.backbone.interim import make_interim
+from models.backbone.network import build_network, pool3_function, weighted_layers
+from models.backbone.openvino_loader import load_openvino
+from models.backbone.store import IR_FILES, KERAS_FILE
+from models.backbone.weight_files import LayerArrays, hash_weights, read_weights, write_weights
+from models.backbone.weights import WeightSource, check_imagenet, resolve_weights
+from models.errors import PicktureError
+from models.values import INPUT_SIZE, UInt8
+
+Steps = Callable[[str], None]
+"""Told, in words, what happens next."""
+
+RENDERED_WORLD: Final = "pretrain"
+"""Product family, cameras and backgrounds that only weights ever see; demo and tests use others."""
+
+_RENDER_SEED: Final = 11
+_PHONE_SIZE: Final = (480, 640)
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion made.
+
+    weights_sha256: of the weight values.
+    versions: of the libraries that took part.
+    """
+
+    weights_sha256: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def convert_network(source: WeightSource, folder: Path, steps: Steps) -> Converted:
+    """Write the OpenVINO IR and the Keras weights of ``source`` into the existing ``folder``.
+
+    :raise WeightsMismatch: the file does not fit Inception-v3 without top, or is not the official one.
+    """
+    if source.kind == "imagenet" and source.path is not None:
+        check_imagenet(source.path)
+    steps("starting TensorFlow")
+    network = build_network()
+    if source.path is None:
+        steps("drawing and calibrating the interim network")
+        make_interim(network, render_images)
+    else:
+        steps(f"reading {source.path.name}")
+        layers = weighted_layers(network)
+        for (_, layer), values in zip(layers, read_weights(source.path, [s for s, _ in layers]), strict=True):
+            layer.set_weights(values)
+    write_weights(network, folder / KERAS_FILE)
+    steps("converting to OpenVINO")
+    _write_ir(network, folder / IR_FILES[0])
+    packages = ("tensorflow", "keras", "openvino", "numpy")
+    return Converted(_hash_network(network), {name: version(name) for name in packages})
+
+
+def render_images(count: int) -> Sequence[UInt8]:
+    """Rendered photos for calibrating batch norm: half catalogue views, half phone photos.
+
+    Returns ``count`` arrays uint8 (height, width, 3), RGB; always the same ones.
+    """
+    from augment.render import make_catalogue, render_phone_photo, render_view
+
+    products = make_catalogue(count, _RENDER_SEED, RENDERED_WORLD)
+    return [
+        render_view(product, 0, INPUT_SIZE)
+        if place % 2
+        else render_phone_photo(product, place, camera=RENDERED_WORLD, backgrounds=RENDERED_WORLD, size=_PHONE_SIZE)
+        for place, product in enumerate(products)
+    ]
+
+
+def _write_ir(network: Any, path: Path) -> None:
+    openvino = load_openvino()
+    pool3 = pool3_function(network).get_concrete_function()
+    # A concrete function converts three times faster than a SavedModel and needs no files between.
+    model = openvino.convert_model(pool3, input=[-1, INPUT_SIZE, INPUT_SIZE, 3])
+    openvino.save_model(model, str(path), compress_to_fp16=False)
+
+
+def _hash_network(network: Any) -> str:
+    layers = weighted_layers(network)
+    arrays: LayerArrays = [list(layer.get_weights()) for _, layer in layers]
+    return hash_weights([spec for spec, _ in layers], arrays)
+
+
+def _end_with_parent() -> None:
+    """Leave at once when standard input closes: nobody is left to publish the result."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os._exit(3)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The child's command line: source, home, folder. Returns the exit status."""
+    source, home, folder = arguments
+    _end_with_parent()
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever libraries print goes to the log, not between the JSON lines
+
+    def answer(**message: object) -> None:
+        answers.write(json.dumps(message) + "\n")
+
+    try:
+        converted = convert_network(resolve_weights(source, Path(home)), Path(folder), lambda text: answer(step=text))
+    except PicktureError as error:
+        answer(error={"class": type(error).__name__, "message": str(error)})
+        return 1
+    answer(done=asdict(converted))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

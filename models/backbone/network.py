@@ -1,0 +1,86 @@
+"""The Keras network: Inception-v3 without top, global average pool (pool_3).
+
+Needs TensorFlow, which is imported inside the functions only; used where backbones are prepared and by
+the TensorFlow runtime, never by the serving path.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from models.backbone.preprocessing import SCALE
+from models.values import INPUT_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """One layer that carries weights.
+
+    name: Keras' own counter by class in network order (``conv2d``, ``conv2d_1``,
+        ``batch_normalization`` ...), the same in every process.
+    shapes: shapes of its arrays, in Keras' order (convolution: kernel; batch norm: beta,
+        moving mean, moving variance).
+    """
+
+    name: str
+    shapes: tuple[tuple[int, ...], ...]
+
+
+def load_keras() -> tuple[Any, Any]:
+    """(tensorflow, keras) with the TensorFlow backend, on the CPU, without its start-up chatter.
+
+    Seconds on the first call. Environment variables already set by the operator win.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    import keras
+    import tensorflow
+
+    return tensorflow, keras
+
+
+def build_network() -> Any:
+    """An Inception-v3 up to pool_3 with Keras' own random start values.
+
+    Returns a ``keras.Model``: float32 (n, 299, 299, 3) in [-1, 1] -> float32 (n, 2048).
+    """
+    _, keras = load_keras()
+    return keras.applications.InceptionV3(
+        weights=None, include_top=False, pooling="avg", input_shape=(INPUT_SIZE, INPUT_SIZE, 3)
+    )
+
+
+def weighted_layers(network: Any) -> list[tuple[LayerSpec, Any]]:
+    """The layers that carry weights with their specification, in network order."""
+    _, keras = load_keras()
+    counters: dict[str, int] = {}
+    found: list[tuple[LayerSpec, Any]] = []
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        kind = "conv2d" if isinstance(layer, keras.layers.Conv2D) else "batch_normalization"
+        count = counters.get(kind, 0)
+        counters[kind] = count + 1
+        name = kind if count == 0 else f"{kind}_{count}"
+        shapes = tuple(tuple(int(n) for n in weight.shape) for weight in layer.weights)
+        found.append((LayerSpec(name, shapes), layer))
+    return found
+
+
+def pool3_function(network: Any) -> Any:
+    """A traced function from pixels to pool_3, the scaling to [-1, 1] included.
+
+    Returns a ``tf.function``: uint8 (n, 299, 299, 3) RGB -> float32 (n, 2048). Both runtimes come from
+    this one graph, so neither can scale differently.
+    """
+    tensorflow, _ = load_keras()
+    signature = [tensorflow.TensorSpec([None, INPUT_SIZE, INPUT_SIZE, 3], tensorflow.uint8, name="pixels")]
+
+    @tensorflow.function(input_signature=signature, autograph=False)  # type: ignore[untyped-decorator]
+    def pool3(pixels: Any) -> Any:
+        return network(tensorflow.cast(pixels, tensorflow.float32) / SCALE - 1.0, training=False)
+
+    return pool3

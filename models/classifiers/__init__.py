@@ -1,0 +1,1 @@
+"""FCN, k-NN and linear SVM behind one role: bottlenecks in, each photo's best labels out."""

@@ -1,0 +1,1 @@
+"""Everything that learns: splits, cross-fitting, fitting, measuring, reporting. Never imported when serving."""

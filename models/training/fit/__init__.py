@@ -1,0 +1,1 @@
+"""Fitting each part of a bundle: FCN, SVM, vote, verdict."""

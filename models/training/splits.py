@@ -1,0 +1,157 @@
+"""The one split file: which photo may be used for what, by scene, made before any training.
+
+Roles (decision 4): *train* and *validation* may be shown to backbone training; *calibration*, *test*
+and *hold_out* never. Classifiers are measured by K scene-grouped folds over everything but the
+hold-out, and the published ones are then fitted on all of that. Only the hold-out, on which champion
+and challenger are compared, is never trained on by anything. A photo keeps its role for ever: a new
+split is made from the old one plus the new photos.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import SplitError
+
+SPLIT_FORMAT = 1
+FOLDS = 5
+LEAST_PHOTOS_TO_HOLD_OUT = 3
+"""Labels with fewer originals are never held out: they could not be recognised any more."""
+
+SHARES: Mapping[str, float] = {"validation": 0.08, "calibration": 0.08, "test": 0.10, "hold_out": 0.10}
+"""Share of each label's photos per role; the rest is train."""
+
+_PROTECTION = ("train", "validation", "calibration", "test", "hold_out")
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoPlace:
+    """Where one photo stands: its role, its fold (0..K-1; -1 in the hold-out) and its scene."""
+
+    role: str
+    fold: int
+    scene: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The places by content hash, and the number of folds."""
+
+    places: Mapping[str, PhotoPlace]
+    folds: int
+
+    def role(self, name: str) -> list[str]:
+        """Content hashes of a role, sorted."""
+        return sorted(h for h, place in self.places.items() if place.role == name)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        photos = {h: [place.role, place.fold, place.scene] for h, place in sorted(self.places.items())}
+        path.write_text(json.dumps({"format": SPLIT_FORMAT, "folds": self.folds, "photos": photos}))
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read what ``save`` wrote.
+
+        :raise SplitError: unreadable or of another format.
+        """
+        try:
+            data: Any = json.loads(path.read_text())
+            if data["format"] != SPLIT_FORMAT:
+                raise ValueError(f"format {data['format']}, this version reads {SPLIT_FORMAT}")
+            places = {h: PhotoPlace(str(r), int(f), int(s)) for h, (r, f, s) in data["photos"].items()}
+            return cls(places, int(data["folds"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SplitError(f"{path} is not a split file ({error}); remove it to split anew") from error
+
+
+def make_split(
+    hashes: Sequence[str],
+    labels: Sequence[str],
+    scenes: NDArray[np.intp],
+    *,
+    folds: int = FOLDS,
+    earlier: Split | None = None,
+    seed: int = 0,
+) -> Split:
+    """Assign roles and folds, whole scenes at a time.
+
+    hashes, labels, scenes: n each. earlier: the split before, whose roles are kept (new scene-mates
+    of a photo join its role).
+    Within each label, scenes are drawn in random order and each goes where that label lacks most.
+    A label keeps at least one scene outside the hold-out, and labels with fewer than
+    ``LEAST_PHOTOS_TO_HOLD_OUT`` photos or a single scene are all train.
+    :raise SplitError: folds below 2.
+    """
+    if folds < 2:
+        raise SplitError(f"cross-validation needs at least 2 folds, got {folds}")
+    rng = np.random.default_rng(seed)
+    members = _members(labels, scenes)
+    roles = _earlier_roles(hashes, scenes, earlier)
+    fold_of: dict[int, int] = {}
+    fold_load = np.zeros(folds)
+    for label in sorted(members):
+        own = members[label]
+        total = sum(own.values())
+        holdable = total >= LEAST_PHOTOS_TO_HOLD_OUT and len(own) > 1
+        order = sorted(own)
+        rng.shuffle(order)
+        counts: Counter[str] = Counter()
+        label_load = np.zeros(folds)
+        for scene in order:
+            if scene not in roles:
+                roles[scene] = _role(holdable, counts, own[scene], total)
+            counts[roles[scene]] += own[scene]
+            if scene not in fold_of:
+                fold_of[scene] = int(np.lexsort((fold_load, label_load))[0])
+            label_load[fold_of[scene]] += own[scene]
+            fold_load[fold_of[scene]] += own[scene]
+    places = {
+        h: PhotoPlace(roles[int(s)], -1 if roles[int(s)] == "hold_out" else fold_of[int(s)], int(s))
+        for h, s in zip(hashes, scenes, strict=True)
+    }
+    return Split(places, folds)
+
+
+def _members(labels: Sequence[str], scenes: NDArray[np.intp]) -> dict[str, dict[int, int]]:
+    """label -> scene -> number of photos."""
+    members: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for label, scene in zip(labels, scenes, strict=True):
+        members[label][int(scene)] += 1
+    return members
+
+
+def _earlier_roles(hashes: Sequence[str], scenes: NDArray[np.intp], earlier: Split | None) -> dict[int, str]:
+    """Roles that scenes inherit; where photos of several roles now share a scene, the most protected wins."""
+    inherited: dict[int, str] = {}
+    if earlier is None:
+        return inherited
+    for content_hash, scene in zip(hashes, scenes, strict=True):
+        place = earlier.places.get(content_hash)
+        if place is not None:
+            present = inherited.get(int(scene), "train")
+            inherited[int(scene)] = max(present, place.role, key=_PROTECTION.index)
+    return inherited
+
+
+def _role(holdable: bool, counts: Counter[str], size: int, total: int) -> str:
+    """The role that this label lacks most; train first, and only roles the scene does not overfill twice."""
+    if not holdable or counts["train"] == 0:
+        return "train"
+    lacking = {
+        role: share * total - counts[role]
+        for role, share in SHARES.items()
+        if (counts[role] == 0 and size <= max(1.0, 2.5 * share * total)) or counts[role] + size <= share * total
+    }
+    if not lacking:
+        return "train"
+    role, missing = max(lacking.items(), key=lambda item: (item[1], item[0]))
+    return role if missing > 0 else "train"

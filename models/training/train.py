@@ -1,0 +1,213 @@
+"""Training as a whole: cross-fit, fit vote and verdict, measure, refit on everything but the hold-out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from models.attributes.types import TypeModel
+from models.classifiers.base import Classifier
+from models.classifiers.exact import ExactNeighbours
+from models.classifiers.fcn import FcnClassifier
+from models.classifiers.knn import KnnClassifier
+from models.classifiers.svm import SvmClassifier
+from models.errors import NotEnoughData
+from models.training.crossfit import (
+    LEAST_PHOTOS_TO_TRAIN,
+    CrossFit,
+    CrossFitSettings,
+    Judged,
+    cross_fit,
+    predict_all,
+)
+from models.training.data import TrainingPhotos, trainable_labels
+from models.training.fit.fcn import fit_fcn
+from models.training.fit.svm import fit_svm
+from models.training.fit.types import fit_types
+from models.training.fit.verdict import fit_verdict
+from models.training.fit.vote import fit_vote
+from models.training.measures import summary
+from models.training.reports.tables import (
+    augmentation_table,
+    new_label_table,
+    rules_table,
+    table3,
+    verdict_table,
+    voted_photos,
+)
+from models.training.splits import Split
+from models.values import Float32
+from models.verdict import VerdictSettings
+from models.vote import Vote, VoteSettings
+
+Progress = Callable[[str], None]
+
+BLAS_THREADS = 2
+"""Threads of a matrix product in fitting. OpenBLAS waits actively: on four shared cores, four threads took
+five times as long as two, and one was hardly slower than two (docs/decisions/0006-svm-solver.md)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """The fitted parts of a bundle and everything measured on the way."""
+
+    fcn: FcnClassifier | None
+    svm: SvmClassifier | None
+    types: TypeModel | None
+    vote: VoteSettings
+    verdict: VerdictSettings
+    metrics: dict[str, Any]
+    fit: CrossFit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """What to train on.
+
+    photos: every catalogue photo, hold-out included. types: the given type of each photo's product or
+    None, n. far_foreign: float32 (m, 2048). seen_by_backbone: content hashes the weights were trained
+    on; such photos fit neither vote nor verdict.
+    """
+
+    photos: TrainingPhotos
+    types: Sequence[str | None]
+    split: Split
+    far_foreign: Float32
+    seen_by_backbone: frozenset[str] = field(default_factory=frozenset)
+
+
+def train(
+    data: TrainingData, settings: CrossFitSettings | None = None, progress: Progress = lambda line: None
+) -> Trained:
+    """Train all parts.
+
+    :raise NotEnoughData: no photos.
+    """
+    settings = settings or CrossFitSettings()
+    if not len(data.photos):
+        raise NotEnoughData("the catalogue holds no photo; import one with `python -m app catalog import DIR`")
+    with threadpool_limits(BLAS_THREADS, user_api="blas"):
+        return _train(data, settings, progress)
+
+
+def _train(data: TrainingData, settings: CrossFitSettings, progress: Progress) -> Trained:
+    started = time.perf_counter()
+    fit = cross_fit(data.photos, data.split, data.far_foreign, settings, progress)
+    known, new, foreign, far = (
+        [photo for photo in group if photo.content_hash not in data.seen_by_backbone]
+        for group in (fit.known, fit.new, fit.foreign, fit.far)
+    )
+    progress("vote and verdict")
+    vote = fit_vote(known)
+    verdict = fit_verdict(known, new, [*foreign, *far], Vote(vote))
+    progress("without augmentation, for comparison")
+    plain = _without_variants(data, settings)
+    progress("final fit")
+    fcn, svm, seconds = _final(data, fit, settings)
+    metrics = _metrics(data, fit, plain, (known, new, foreign, far))
+    metrics["hold_out"] = _hold_out(data, fcn, svm, Vote(vote))
+    metrics["seconds"] = {**seconds, "total": time.perf_counter() - started}
+    metrics["settings"] = {"vote": vote.to_json(), "verdict": verdict.to_json()}
+    metrics["c"] = {"folds": fit.c, "final": _final_c(fit)}
+    return Trained(fcn, svm, _types(data), vote, verdict, metrics, fit)
+
+
+def _metrics(
+    data: TrainingData, fit: CrossFit, plain: CrossFit | None, groups: tuple[list[Judged], ...]
+) -> dict[str, Any]:
+    known, new, foreign, far = groups
+    photos = voted_photos(known, data.split.folds)
+    labels = data.photos.labels
+    taught = trainable_labels(labels, LEAST_PHOTOS_TO_TRAIN)
+    return {
+        "data": {
+            "photos": len(data.photos),
+            "labels": len(set(labels)),
+            "labels_trained": len(taught),
+            "variants": int(data.photos.variants.shape[1]),
+            "scenes": len({place.scene for place in data.split.places.values()}),
+            "folds": data.split.folds,
+            "hold_out_photos": len(data.split.role("hold_out")),
+            "seen_by_backbone": len(data.seen_by_backbone & set(data.photos.hashes)),
+        },
+        "table3": table3(photos, fit),
+        "rules": rules_table(photos),
+        "new_labels": new_label_table(known, new, data.split.folds),
+        "verdict": verdict_table((known, new, foreign, far), data.split.folds),
+        "augmentation": augmentation_table(fit, plain),
+    }
+
+
+def _without_variants(data: TrainingData, settings: CrossFitSettings) -> CrossFit | None:
+    """The same folds fitted on originals alone; None where there were no variants to leave out."""
+    photos = data.photos
+    if not photos.variants.shape[1]:
+        return None
+    bare = TrainingPhotos(photos.hashes, photos.labels, photos.originals, photos.variants[:, :0])
+    return cross_fit(bare, data.split, data.far_foreign[:0], replace(settings, hide_labels=False))
+
+
+def _final(
+    data: TrainingData, fit: CrossFit, settings: CrossFitSettings
+) -> tuple[FcnClassifier | None, SvmClassifier | None, dict[str, float]]:
+    """Fit on everything but the hold-out, as long and as hard as the folds found best."""
+    photos = _developed(data)
+    taught = trainable_labels(photos.labels, LEAST_PHOTOS_TO_TRAIN)
+    photos = photos.subset(np.array([i for i, label in enumerate(photos.labels) if label in taught], np.intp))
+    if len(taught) < 2 or not fit.steps:
+        return None, None, {"fcn": 0.0, "svm": 0.0}
+    augmented = photos.augmented()
+    grown = data.split.folds / (data.split.folds - 1) / 0.9
+    steps = round(float(np.median(fit.steps)) * grown)
+    started = time.perf_counter()
+    fcn = fit_fcn(augmented, None, replace(settings.fcn, max_steps=steps, patience=0)).model
+    middle = time.perf_counter()
+    svm = fit_svm(*augmented, _final_c(fit) or 1.0)
+    return fcn, svm, {"fcn": middle - started, "svm": time.perf_counter() - middle}
+
+
+def _final_c(fit: CrossFit) -> float | None:
+    """The median of the folds' C, the lower one of an even number."""
+    return sorted(fit.c)[(len(fit.c) - 1) // 2] if fit.c else None
+
+
+def _developed(data: TrainingData) -> TrainingPhotos:
+    """All photos outside the hold-out."""
+    places = data.split.places
+    chosen = [i for i, h in enumerate(data.photos.hashes) if places[h].role != "hold_out"]
+    return data.photos.subset(np.array(chosen, dtype=np.intp))
+
+
+def _hold_out(data: TrainingData, fcn: FcnClassifier | None, svm: SvmClassifier | None, vote: Vote) -> dict[str, Any]:
+    """Top-1, Top-5 and macro-F1 of the final classifiers on the frozen photos, which nothing has seen."""
+    places = data.split.places
+    chosen = [i for i, h in enumerate(data.photos.hashes) if places[h].role == "hold_out"]
+    held = data.photos.subset(np.array(chosen, dtype=np.intp))
+    if not len(held):
+        return {"photos": 0}
+    memory = ExactNeighbours(*_developed(data).plain())
+    models: list[Classifier] = [KnnClassifier(memory)]
+    models += [model for model in (fcn, svm) if model is not None]
+    rows = predict_all(models, held.originals)
+    truth = list(held.labels)
+    result: dict[str, Any] = {"photos": len(held)}
+    for column, model in enumerate(sorted(models, key=lambda model: model.name)):
+        result[model.name] = summary([[s.label for s in row[column].ranked] for row in rows], truth)
+    result["vote"] = summary([[c.label for c in vote.merge(row).candidates] for row in rows], truth)
+    return result
+
+
+def _types(data: TrainingData) -> TypeModel | None:
+    """Types from bottlenecks of the photos whose product has one; None where too few are given."""
+    chosen = [i for i, name in enumerate(data.types) if name]
+    model = fit_types(
+        data.photos.originals[chosen],
+        [data.types[i] or "" for i in chosen],
+        groups=[data.photos.labels[i] for i in chosen],
+    )
+    return model if model.types else None

@@ -1,0 +1,204 @@
+"""The frozen values that one stage hands to the next. No behaviour beyond small look-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOTTLENECK_SIZE = 2048
+"""Length of the pool_3 output of Inception-v3."""
+
+PROJECTED_SIZE = 256
+"""Length of the projected bottleneck that the approximate index searches."""
+
+INPUT_SIZE = 299
+"""Edge of the square input of Inception-v3, pixels."""
+
+TOP_K = 5
+"""Labels each classifier names, and candidates an answer holds, unless asked otherwise."""
+
+Float32 = NDArray[np.float32]
+UInt8 = NDArray[np.uint8]
+
+ClassifierName = Literal["fcn", "knn", "svm"]
+CLASSIFIER_NAMES: tuple[ClassifierName, ...] = ("fcn", "knn", "svm")
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One hint to the shopper about the photo, e.g. code ``dark`` and a sentence for people."""
+
+    code: Literal["dark", "bright", "blurred", "small", "cut_off"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A decoded photo.
+
+    pixels: uint8 (height, width, 3), RGB order, sRGB, upright (orientation applied), opaque.
+        May have been decoded at a reduced scale; never smaller than needed for ``INPUT_SIZE``
+        unless the photo itself is smaller.
+    content_hash: SHA-256 of the bytes that came, 64 hex digits.
+    format: ``jpeg``, ``png``, ``webp`` or ``heic``, as sniffed.
+    source_width, source_height: pixels of the upright photo before any reduction.
+    advice: hints, empty when the photo is fine.
+    """
+
+    pixels: UInt8
+    content_hash: str
+    format: str
+    source_width: int
+    source_height: int
+    advice: tuple[Advice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What the backbone sees in one photo.
+
+    vector: float32 (2048,), the normalised bottleneck (``models.backbone.preprocessing``), >= 0,
+        unit Euclidean length.
+    space: identifier of the vector world it belongs to; vectors of two spaces never mix.
+    """
+
+    vector: Float32
+    space: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A label with a classifier's own score (larger is better; the unit is the classifier's)."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One classifier's best labels for one photo.
+
+    ranked: best first, distinct labels, at most the ``k`` asked for; may be empty.
+    known: the labels this classifier could have named, or None where it knows every label that
+        has a reference photo (the live k-NN memory).
+    """
+
+    classifier: ClassifierName
+    ranked: tuple[Scored, ...]
+    known: frozenset[str] | None
+
+    def knows(self, label: str) -> bool:
+        """Whether the classifier could have named ``label``."""
+        return self.known is None or label in self.known
+
+    def rank(self, label: str) -> int | None:
+        """1-based place of ``label``, or None when it was not named."""
+        for place, scored in enumerate(self.ranked, start=1):
+            if scored.label == label:
+                return place
+        return None
+
+
+class VoteState(StrEnum):
+    """What a classifier says of a candidate."""
+
+    RANKED = "ranked"
+    NOT_RANKED = "not_ranked"
+    LABEL_UNKNOWN = "label_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CastVote:
+    """One classifier's vote for one candidate; rank and score only where state is RANKED."""
+
+    state: VoteState
+    rank: int | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A label in the merged ranking.
+
+    score: merged confidence in [0, 1]: estimated probability that this label is right.
+    votes: one entry a classifier.
+    """
+
+    label: str
+    score: float
+    votes: Mapping[ClassifierName, CastVote]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The merged candidates, best first, distinct labels."""
+
+    candidates: tuple[Candidate, ...]
+
+
+class VerdictName(StrEnum):
+    """Whether the photo shows a product of this catalogue."""
+
+    KNOWN = "known"
+    UNSURE = "unsure"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What recognition says of one photo.
+
+    calibrated: False where the shipped prior judged because the catalogue is too small to fit one.
+    timings_ms: wall milliseconds a stage: decode, network, classify, total.
+    """
+
+    ranking: Ranking
+    verdict: VerdictName
+    calibrated: bool
+    advice: tuple[Advice, ...]
+    model_version: str
+    weights: str
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+class Neighbours(Protocol):
+    """The k-NN memory, whoever keeps it: pgvector when serving, exact arrays when evaluating."""
+
+    def nearest(
+        self, vectors: Float32, k: int = TOP_K, within: frozenset[str] | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """The ``k`` nearest distinct labels of each query.
+
+        vectors: float32 (n, 2048), unit length, of this memory's space.
+        within: only these labels may be named; None for all, an empty set names none.
+        Returns, for each query, (label, Euclidean distance of its nearest photo), nearest first;
+        equal distances are ordered by label. Fewer than ``k`` where the memory holds fewer labels.
+        """
+        ...
+
+
+class Backbone(Protocol):
+    """Inception-v3 up to pool_3, prepared and loaded."""
+
+    @property
+    def space(self) -> str:
+        """Identifier of the space its vectors belong to."""
+        ...
+
+    @property
+    def weights(self) -> str:
+        """Where the weights come from, for people: ``interim``, ``embedded``, ``imagenet``, ``file:NAME``."""
+        ...
+
+    def extract(self, inputs: Sequence[UInt8]) -> Float32:
+        """Normalised bottlenecks of prepared inputs.
+
+        inputs: n arrays uint8 (299, 299, 3), RGB (see ``models.backbone.preprocessing.fit_input``).
+        Returns float32 (n, 2048), >= 0, unit length; row i depends on input i alone.
+        """
+        ...

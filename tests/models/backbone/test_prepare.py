@@ -1,0 +1,180 @@
+"""Preparing, finding and verifying backbones; weight sources by name and by path."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from models.backbone.fetch_imagenet import fetch_imagenet
+from models.backbone.network import LayerSpec
+from models.backbone.prepare import prepare_backbone
+from models.backbone.runtimes import OpenVinoBackbone
+from models.backbone.store import find_backbone, load_backbone, verify_files
+from models.backbone.weights import IMAGENET_FILE, check_imagenet, resolve_weights
+from models.errors import BackboneError, BackboneNotReady, WeightsMismatch, WeightsNotFound
+from tests.contracts.backbone import sample_inputs
+from tests.models.backbone.test_weight_files import write_by_position
+
+
+@pytest.fixture(scope="module")
+def notop_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Keras ``*_notop.h5`` with random weights, as somebody's own training would leave it."""
+    from models.backbone.network import build_network, weighted_layers
+
+    layers = weighted_layers(build_network())
+    arrays = [list(layer.get_weights()) for _, layer in layers]
+    folder = tmp_path_factory.mktemp("weights")
+    return write_by_position(folder / "own_notop.h5", arrays, [f"old_{spec.name}" for spec, _ in layers])
+
+
+@pytest.fixture(scope="module")
+def notop_home(notop_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("notop-home")
+    prepare_backbone(str(notop_file), home, in_process=True)
+    return home
+
+
+@pytest.fixture
+def broken_home(backbone_home: Path, tmp_path: Path) -> Path:
+    """A copy of the prepared home that a test may damage."""
+    shutil.copytree(backbone_home, tmp_path / "home")
+    return tmp_path / "home"
+
+
+def test_a_notop_file_by_path_works(notop_file: Path, notop_home: Path) -> None:
+    backbone = load_backbone(str(notop_file), notop_home)
+    assert backbone.weights == "file:own_notop.h5"
+    assert backbone.extract(sample_inputs(1)).shape == (1, 2048)
+
+
+def test_another_network_is_another_space(
+    notop_file: Path, notop_home: Path, openvino_backbone: OpenVinoBackbone
+) -> None:
+    assert find_backbone(str(notop_file), notop_home).space.identifier != openvino_backbone.space
+
+
+def test_preparing_again_finds_the_folder_and_leaves_it_alone(backbone_home: Path) -> None:
+    steps: list[str] = []
+    folder = prepare_backbone("embedded", backbone_home, steps.append)
+    assert steps == []
+    assert folder == find_backbone("embedded", backbone_home).folder
+    verify_files(folder, json.loads((folder / "manifest.json").read_text())["files"])
+    assert not list(folder.parent.glob(".new-*"))
+
+
+def test_the_projection_comes_without_the_network(backbone_home: Path) -> None:
+    prepared = find_backbone("embedded", backbone_home)
+    vectors = np.ones((2, 2048), np.float32)
+    assert prepared.load_projection().apply(vectors).shape == (2, 256)
+    assert prepared.space.weights == "interim"
+
+
+def test_what_is_not_prepared_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(BackboneNotReady, match="make train-bottlenecks"):
+        load_backbone("embedded", tmp_path)
+
+
+def test_a_touched_file_still_fits_and_a_changed_one_does_not(notop_file: Path, notop_home: Path) -> None:
+    source = str(notop_file)
+    status = notop_file.stat()
+    os.utime(notop_file, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    prepared = find_backbone(source, notop_home)
+    assert prepare_backbone(source, notop_home) == prepared.folder
+    with h5py.File(notop_file, "r+") as file:
+        file["old_conv2d/old_conv2d/w0:0"][0, 0, 0, 0] += 1.0
+    with pytest.raises(BackboneNotReady, match="has changed"):
+        find_backbone(source, notop_home)
+
+
+@pytest.mark.parametrize("name", ["network.xml", "network.bin", "projection.npz", "space.json"])
+def test_damage_is_noticed_before_loading(broken_home: Path, name: str) -> None:
+    path = find_backbone("embedded", broken_home).folder / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BackboneError, match=r"damaged|changed|unreadable"):
+        load_backbone("embedded", broken_home)
+    path.unlink()
+    with pytest.raises(BackboneError, match=r"missing|cannot be read"):
+        load_backbone("embedded", broken_home)
+
+
+def test_a_missing_folder_manifest_or_record_is_named(broken_home: Path) -> None:
+    folder = find_backbone("embedded", broken_home).folder
+    (folder / "manifest.json").write_text('{"format": 99, "files": {}}')
+    with pytest.raises(BackboneError, match="format 99"):
+        load_backbone("embedded", broken_home)
+    shutil.rmtree(folder)
+    with pytest.raises(BackboneNotReady, match="is gone"):
+        load_backbone("embedded", broken_home)
+    record = next((broken_home / "backbones" / "sources").iterdir())
+    record.write_text("{}")
+    with pytest.raises(BackboneError, match="damaged"):
+        load_backbone("embedded", broken_home)
+
+
+def test_the_child_reports_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "weights" / IMAGENET_FILE
+    path.parent.mkdir()
+    path.write_bytes(b"something else")
+    with pytest.raises(WeightsMismatch, match="MD5"):
+        prepare_backbone("imagenet", tmp_path)
+    assert list((tmp_path / "backbones").glob(".new-*")) == []
+
+
+def test_a_file_of_another_network_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    path = write_by_position(tmp_path / "small_notop.h5", [[np.zeros((3, 3, 3, 8))]], ["conv2d"])
+    with pytest.raises(WeightsMismatch, match=r"layer conv2d \(here conv2d\) has shapes.*\(3, 3, 3, 32\)"):
+        prepare_backbone(str(path), tmp_path / "home", in_process=True)
+    assert list((tmp_path / "home" / "backbones").glob(".new-*")) == []
+
+
+def test_sources_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WeightsNotFound, match="make imagenet-weights"):
+        resolve_weights("imagenet", tmp_path)
+    with pytest.raises(WeightsNotFound, match="cannot be read"):
+        resolve_weights(str(tmp_path / "none.h5"), tmp_path)
+    with pytest.raises(WeightsNotFound, match="cannot be read"):
+        resolve_weights(str(tmp_path), tmp_path)
+    with pytest.raises(WeightsNotFound, match="no weight source"):
+        resolve_weights("", tmp_path)
+    (tmp_path / "weights.pt").touch()
+    with pytest.raises(WeightsMismatch, match=r"\.h5"):
+        resolve_weights(str(tmp_path / "weights.pt"), tmp_path)
+
+
+def test_imagenet_must_be_the_official_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights" / IMAGENET_FILE
+    path.parent.mkdir()
+    path.write_bytes(b"something else")
+    assert resolve_weights("imagenet", tmp_path).label == "imagenet"
+    with pytest.raises(WeightsMismatch, match="MD5"):
+        check_imagenet(path)
+    with pytest.raises(WeightsMismatch, match="MD5"):
+        fetch_imagenet(tmp_path)
+
+
+def test_a_failed_or_wrong_download_leaves_nothing(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.h5"
+    wrong.write_bytes(b"an error page")
+    for url in (wrong.as_uri(), (tmp_path / "absent.h5").as_uri()):
+        with pytest.raises(WeightsNotFound, match="could not be downloaded"):
+            fetch_imagenet(tmp_path / "home", url)
+        assert list((tmp_path / "home" / "weights").iterdir()) == []
+
+
+def test_layer_specs_follow_keras_own_file_names(backbone_home: Path) -> None:
+    """The names in a ``.weights.h5`` written by Keras are those of ``LayerSpec``."""
+    from models.backbone.network import build_network, weighted_layers
+
+    specs: list[LayerSpec] = [spec for spec, _ in weighted_layers(build_network())]
+    assert len(specs) == 188
+    with h5py.File(find_backbone("embedded", backbone_home).folder / "network.weights.h5") as file:
+        stored = {name for name, group in file["layers"].items() if len(group["vars"])}
+    assert stored == {spec.name for spec in specs}
