@@ -1,0 +1,1 @@
+"""The service: everything that knows HTTP, the database or a process."""

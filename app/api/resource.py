@@ -1,0 +1,31 @@
+"""How every group of routes begins: its place, its tag, its failures, and whether it asks for a token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from app.api.problems import MEDIA_TYPE
+from app.api.security import BEARER, require_bearer
+
+_PROBLEM: dict[str, Any] = {
+    "description": "A problem (RFC 9457).",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def resource(name: str, prefix: str | None, *, secured: bool) -> APIBlueprint:
+    """A group of routes. prefix: where they lie. secured: whether each asks for a bearer token."""
+    group = APIBlueprint(
+        name,
+        f"app.api.{name}",
+        url_prefix=prefix,
+        abp_tags=[Tag(name=name.capitalize())],
+        abp_security=BEARER if secured else None,
+        abp_responses={"422": dict(_PROBLEM), "default": dict(_PROBLEM)},
+    )
+    if secured:
+        group.before_request(require_bearer)
+    return group

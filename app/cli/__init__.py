@@ -1,0 +1,1 @@
+"""``python -m app ...``: one module a command group; ``main`` loads the one that is asked for."""

@@ -1,0 +1,57 @@
+"""The command table. A command's module is imported only when it runs, so ``--help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from models.errors import PicktureError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "augment": ("app.cli.augment", "Look at the training variants of a photo."),
+    "bottlenecks": ("app.cli.bottlenecks", "Prepare the backbone and fill the bottleneck cache."),
+    "catalog": ("app.cli.catalog", "Import and check the catalogue; convert data sets."),
+    "db": ("app.cli.db", "Run, upgrade, check, back up and restore the database."),
+    "demo": ("app.cli.demo", "From a rendered catalogue to a recommendation, in one go."),
+    "evaluate": ("app.cli.evaluate", "Measure the served model on photos with known answers."),
+    "keys": ("app.cli.keys", "Create, list and revoke access keys."),
+    "models": ("app.cli.models", "List, promote and roll back model versions."),
+    "recognize": ("app.cli.recognize", "Recognise one photo."),
+    "recommend": ("app.cli.recommend", "Recommend products like a given one."),
+    "serve": ("app.cli.serve", "Serve the HTTP API."),
+    "train": ("app.cli.train", "Train classifiers, vote and verdict; publish the bundle."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+@click.command(cls=LazyGroup)
+def cli() -> None:
+    """Pickture: recognise a product from a photo and recommend similar ones."""
+
+
+def main() -> None:
+    """Run the command line; a Pickture error becomes one line on stderr and exit status 1."""
+    try:
+        cli(standalone_mode=True)
+    except PicktureError as error:
+        click.echo(f"error: {error} [{error.code}]", err=True)
+        sys.exit(1)

@@ -1,0 +1,69 @@
+"""``python -m app serve``: become gunicorn."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+
+import click
+
+from app.config import Settings
+from app.store.database import open_database, require_current
+
+_DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
+"""TEST-NET-1 (RFC 5737): connecting a UDP socket to it asks the routing table and sends nothing."""
+
+
+@click.command()
+def command() -> None:
+    """Serve the HTTP API on PICKTURE_HOST and PICKTURE_PORT."""
+    settings = Settings.from_env()
+    engine = open_database(settings)
+    try:
+        require_current(engine)
+    finally:
+        engine.dispose()
+    click.echo(where_to_reach(settings.host, settings.port, lan_address()))
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "--config", "python:app.gunicorn_conf"])  # noqa: S606  fixed arguments
+
+
+def lan_address() -> str | None:
+    """This machine's address on its network, or None where it has none. Sends no packet."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_DOCUMENTATION_ADDRESS)
+        except OSError:
+            return None
+        address: str = probe.getsockname()[0]
+    return None if ipaddress.ip_address(address).is_loopback else address
+
+
+def where_to_reach(host: str, port: int, lan: str | None) -> str:
+    """What to tell the operator: the address for this machine, and for a phone beside it."""
+    everywhere = host in ("0.0.0.0", "::")  # noqa: S104  compared, not bound
+    here = "127.0.0.1" if everywhere else host
+    lines = [
+        f"Pickture answers at http://{_bracketed(here)}:{port} (documentation: /docs, readiness: /readyz)",
+    ]
+    if everywhere and lan is not None:
+        lines.append(f"From a phone on the same network: http://{_bracketed(lan)}:{port}")
+    elif everywhere:
+        lines.append("This machine has no network address now, so a phone cannot reach it.")
+    elif ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost":
+        lines.append("Only this machine can reach it; for a phone on the same network set PICKTURE_HOST=0.0.0.0")
+    return "\n".join(lines)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

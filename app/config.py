@@ -1,0 +1,55 @@
+"""Settings, read once from the environment (prefix ``PICKTURE_``). A malformed one fails at start and names itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.errors import UsageError
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. ``docs/operations.md`` lists each (a test compares)."""
+
+    model_config = SettingsConfigDict(env_prefix="PICKTURE_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path("var"), description="State folder: database, images, backbones, bundles.")
+    database_url: str | None = Field(
+        None,
+        description="PostgreSQL >= 15 with pgvector >= 0.8; without it an embedded one runs in the state folder.",
+    )
+    weights: str = Field("embedded", description="embedded, imagenet, or a path to a Keras notop weight file.")
+    runtime: Literal["openvino", "tensorflow"] = Field("openvino", description="What runs the backbone.")
+    currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="ISO 4217 code of this shop's one currency.")
+    media_url: str | None = Field(None, description="fsspec URL of the image store; the state folder by default.")
+    host: str = Field("127.0.0.1", description="Address the service listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the service listens on.")
+    workers: int = Field(1, ge=1, le=64, description="gunicorn worker processes.")
+    threads: int = Field(8, ge=1, le=256, description="Threads a gunicorn worker.")
+    session_minutes: int = Field(60, ge=1, le=1440, description="Life of a session token, minutes.")
+    max_upload_bytes: int = Field(20 * 2**20, ge=2**10, le=2**30, description="Largest request body, bytes.")
+    max_photo_pixels: int = Field(50_000_000, ge=10_000, description="Largest photo, pixels.")
+    cors_origins: tuple[str, ...] = Field((), description="JSON list of origins that may call the API from a browser.")
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @classmethod
+    def from_env(cls) -> Settings:
+        """Read the environment.
+
+        :raise UsageError: a setting is malformed; the message names each.
+        """
+        try:
+            return cls()  # type: ignore[call-arg]
+        except ValidationError as error:
+            problems = "; ".join(
+                f"PICKTURE_{'_'.join(str(part) for part in item['loc']).upper()}={item.get('input')!r}: {item['msg']}"
+                for item in error.errors()
+            )
+            raise UsageError(f"malformed settings: {problems}") from None

@@ -1,0 +1,231 @@
+"""The service's own errors, and the one table that gives every error a status and a title.
+
+The tree goes on where ``models.errors`` ends. Neither tree knows HTTP; only ``TABLE`` does. A class whose
+code is not in the table takes the row of its nearest ancestor whose code is.
+
+PicktureError
+├── RequestError                the request cannot be served as it came
+│   ├── RequestInvalid          a field is missing, malformed or out of range (``problems`` names each)
+│   ├── NotAvailable            the installation does not offer this feature
+│   ├── Unauthorized            no valid credentials came
+│   ├── Forbidden               valid credentials that do not reach this far
+│   └── CursorInvalid           not a cursor of this listing
+├── NotFoundError
+│   ├── ProductNotFound         no product has this sku
+│   ├── CategoryNotFound        no category has this path
+│   ├── QueryNotFound           no such query, or another session's
+│   ├── MediaNotFound           no image has this address
+│   └── KeyNotFound             no access key has this id
+└── ServiceError                the service cannot answer now
+    ├── NotReady                something the service needs is still loading or missing
+        └── Overloaded              as many requests are in work as the service admits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from models import errors as models_errors
+from models.errors import PicktureError
+
+
+class RequestError(PicktureError):
+    """The request cannot be served as it came."""
+
+    code = "request_error"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field; ``field`` is dotted, e.g. ``colours.0``."""
+
+    field: str
+    reason: str
+
+
+class RequestInvalid(RequestError):
+    """A field is missing, malformed or out of range; ``problems`` names each."""
+
+    code = "request_invalid"
+
+    def __init__(self, message: str, problems: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+    @classmethod
+    def of(cls, field: str, reason: str) -> RequestInvalid:
+        """One field, one reason."""
+        return cls(f"{field}: {reason}", (FieldProblem(field, reason),))
+
+
+class NotAvailable(RequestError):
+    """The feature is not offered by this installation, or its data are missing."""
+
+    code = "not_available"
+
+
+class Unauthorized(RequestError):
+    """No valid credentials came. The message never says what exactly was wrong with them."""
+
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    """The credentials are valid but do not reach this far."""
+
+    code = "forbidden"
+
+
+class CursorInvalid(RequestError):
+    """Not a cursor of this listing: altered, cut off, or made for other filters."""
+
+    code = "cursor_invalid"
+
+
+class NotFoundError(PicktureError):
+    """What was asked for does not exist."""
+
+    code = "not_found"
+
+
+class ProductNotFound(NotFoundError):
+    """No product has this sku."""
+
+    code = "product_not_found"
+
+
+class CategoryNotFound(NotFoundError):
+    """No category has this path."""
+
+    code = "category_not_found"
+
+
+class QueryNotFound(NotFoundError):
+    """No such query, or one of another session (the answer does not tell which)."""
+
+    code = "query_not_found"
+
+
+class MediaNotFound(NotFoundError):
+    """No image has this address."""
+
+    code = "media_not_found"
+
+
+class KeyNotFound(NotFoundError):
+    """No access key has this id."""
+
+    code = "key_not_found"
+
+
+class DatabaseError(PicktureError):
+    """The database cannot be used as it is."""
+
+    code = "database_error"
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be reached or started; trying again later may help."""
+
+    code = "database_unavailable"
+
+
+class DatabaseOutdated(DatabaseError):
+    """The database is at another revision than this code needs."""
+
+    code = "database_outdated"
+
+
+class ServiceError(PicktureError):
+    """The service cannot answer now; the same request may succeed later."""
+
+    code = "unavailable"
+    retry_after_s = 5
+
+
+class NotReady(ServiceError):
+    """Something the service needs is still loading or has not been prepared."""
+
+    code = "not_ready"
+
+
+class Overloaded(ServiceError):
+    """As many requests are in work as the service admits."""
+
+    code = "overloaded"
+    retry_after_s = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How an error class is answered.
+
+    status: HTTP status code. title: the same short sentence for every occurrence (RFC 9457).
+    public: whether the error's own message may reach the client as ``detail``; the messages of a
+        damaged installation name files and stay in the log.
+    """
+
+    status: int
+    title: str
+    public: bool = True
+
+
+TABLE: Mapping[type[PicktureError], Row] = {
+    PicktureError: Row(500, "The service failed", public=False),
+    models_errors.PhotoError: Row(422, "The photo cannot be used"),
+    models_errors.PhotoEmpty: Row(422, "The photo is empty"),
+    models_errors.PhotoTooLarge: Row(413, "The photo is too large"),
+    models_errors.PhotoFormatUnsupported: Row(415, "The photo's format is not supported"),
+    models_errors.PhotoDamaged: Row(422, "The photo is damaged"),
+    models_errors.BackboneError: Row(503, "The recognition network cannot be used", public=False),
+    models_errors.WeightsNotFound: Row(503, "The network's weights are missing", public=False),
+    models_errors.WeightsMismatch: Row(503, "The network's weights do not fit", public=False),
+    models_errors.BackboneNotReady: Row(503, "The recognition network is not prepared"),
+    models_errors.BundleError: Row(503, "The model cannot be used", public=False),
+    models_errors.BundleNotFound: Row(503, "No model has been published"),
+    models_errors.BundleDamaged: Row(503, "The model is damaged", public=False),
+    models_errors.BundleMismatch: Row(503, "The model does not fit the network", public=False),
+    models_errors.UsageError: Row(422, "An argument is out of range"),
+    RequestError: Row(400, "The request cannot be served"),
+    RequestInvalid: Row(422, "The request is not valid"),
+    NotAvailable: Row(422, "Not available here"),
+    Unauthorized: Row(401, "Credentials are missing or not valid"),
+    Forbidden: Row(403, "Not allowed"),
+    CursorInvalid: Row(422, "The cursor is not valid"),
+    NotFoundError: Row(404, "Not found"),
+    ProductNotFound: Row(404, "No such product"),
+    CategoryNotFound: Row(404, "No such category"),
+    QueryNotFound: Row(404, "No such query"),
+    MediaNotFound: Row(404, "No such image"),
+    KeyNotFound: Row(404, "No such key"),
+    ServiceError: Row(503, "The service is not available"),
+    NotReady: Row(503, "The service is not ready"),
+    DatabaseError: Row(503, "The database cannot be used", public=False),
+    DatabaseUnavailable: Row(503, "The database does not answer", public=False),
+    DatabaseOutdated: Row(503, "The database is not up to date"),
+    Overloaded: Row(503, "Too many requests at once"),
+}
+
+HTTP_CODES: Mapping[int, str] = {
+    400: "bad_request",
+    404: "route_not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "request_too_large",
+    414: "uri_too_long",
+    415: "media_type_unsupported",
+    431: "headers_too_large",
+}
+"""Stable codes of the statuses that the web framework raises by itself, before any view runs."""
+
+
+_BY_CODE: Mapping[str, Row] = {kind.code: row for kind, row in TABLE.items()}
+
+
+def row_for(kind: type[BaseException]) -> Row:
+    """The row of the nearest class in ``kind``'s ancestry, told by its code; failing that, ``internal``'s."""
+    for ancestor in kind.__mro__:
+        if issubclass(ancestor, PicktureError) and ancestor.code in _BY_CODE:
+            return _BY_CODE[ancestor.code]
+    return TABLE[PicktureError]

@@ -1,0 +1,69 @@
+"""The Flask side of the wiring: one application from one container."""
+
+from __future__ import annotations
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+
+from app.api import (
+    catalogue,
+    docs,
+    feedback,
+    headers,
+    media,
+    metrics,
+    operations,
+    problems,
+    recommendations,
+    search,
+    sessions,
+)
+from app.api.context import EXTENSION
+from app.api.security import SCHEMES
+from app.config import Settings
+from app.wiring import Container, build_container
+
+API_VERSION = "1.0.0"
+
+_DESCRIPTION = """Recognise a product from a photo and recommend similar ones.
+
+Open a session with the app's key, search with a photo, let the shopper pick, recommend from the pick.
+Every failure is `application/problem+json` with a stable `code`."""
+
+
+def create_app(container: Container) -> Flask:
+    """An application that answers from ``container``. Opens no connection and loads no model.
+
+    The container's settings fix the limits and the CORS allow-list.
+    """
+    app = OpenAPI(
+        "pickture",
+        info=Info(title="Pickture", version=API_VERSION, description=_DESCRIPTION),
+        security_schemes=SCHEMES,
+        validation_error_callback=problems.refuse_invalid,
+        validation_error_model=problems.Problem,
+        doc_ui=False,
+        static_folder=None,
+    )
+    assert isinstance(app.json, DefaultJSONProvider)
+    app.json.sort_keys = False
+    app.json.ensure_ascii = False
+    app.extensions[EXTENSION] = container
+    # First, so that its clock runs before anything can refuse the request.
+    metrics.init_app(app)
+    headers.init_app(app, container.settings.max_upload_bytes, container.settings.cors_origins)
+    problems.init_app(app)
+    for module in (sessions, search, recommendations, feedback, catalogue, media, operations):
+        app.register_api(module.api)
+    app.register_blueprint(docs.pages)
+    return app
+
+
+def served_app() -> Flask:
+    """What a gunicorn worker runs: the environment's settings, its container, the application.
+
+    :raise UsageError: a malformed setting. :raise DatabaseError: the database cannot be used.
+    """
+    return create_app(build_container(Settings.from_env()))

@@ -1,0 +1,74 @@
+"""gunicorn's configuration, read from the same settings as everything else.
+
+Nothing heavy is imported here: this module runs in the parent, and TensorFlow and OpenVINO do not survive
+a fork. The application is made in each worker (``preload_app`` is off), and the model is loaded there before
+the worker takes its first connection: while one warms up, the others answer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from app.config import Settings
+
+MULTIPROCESS_SETTING = "PROMETHEUS_MULTIPROC_DIR"
+
+_settings = Settings.from_env()
+_run = _settings.home / "run" / f"serve-{_settings.port}"
+
+
+def _fresh_folder(name: str) -> Path:
+    folder = _run / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+wsgi_app = "app.factory:served_app()"
+bind = f"{_settings.host}:{_settings.port}"
+worker_class = "gthread"
+workers = _settings.workers
+threads = _settings.threads
+preload_app = False
+timeout = 120
+graceful_timeout = 30
+keepalive = 5
+backlog = 128
+limit_request_line = 4094
+limit_request_fields = 50
+limit_request_field_size = 8190
+control_socket_disable = True
+errorlog = "-"
+accesslog = None
+"""No access log by default: addresses and what was searched for are nobody's business but the shopper's."""
+
+
+def on_starting(server: Any) -> None:
+    """Make the folders of this run; the workers inherit where the metrics lie."""
+    temporary = _fresh_folder("tmp")
+    server.cfg.set("tmp_upload_dir", str(temporary))
+    server.cfg.set("worker_tmp_dir", str(temporary))
+    os.environ["TMPDIR"] = str(temporary)
+    os.environ[MULTIPROCESS_SETTING] = str(_fresh_folder("metrics"))
+
+
+def post_worker_init(worker: Any) -> None:
+    """Load the model before this worker takes connections; later ones are loaded beside the requests."""
+    worker.wsgi.extensions["pickture"].model.watch()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Take a dead worker's gauges out of the sums."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Stop the watcher and give the database connections back."""
+    application = getattr(worker, "wsgi", None)
+    if application is not None:
+        application.extensions["pickture"].close()

@@ -1,0 +1,153 @@
+"""Importing a catalogue folder: check everything, decode the photos, then one transaction for the rows.
+
+What counts:
+
+- A row is taken whole or not at all. Good rows enter, bad ones are listed; ``strict``: all or nothing.
+- A sku that is no longer listed stays as it is; ``absent`` counts those.
+- The folder ``images/<sku>`` of a listed sku is the truth about its photos: new ones are added, vanished
+  ones removed. Without that folder the product keeps the photos it has (a table alone may update prices).
+  A file that cannot be read does not remove the photo that came from a file of the same name before.
+- Photos are told apart by content, so renaming one moves it, and importing twice changes nothing at all.
+- Photos go to the media store as they are decoded. When the rows then fail, these files stay: named by
+  content, they are in nobody's way and make the next attempt quicker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from app.services.catalogue.archives import opened_catalogue
+from app.services.catalogue.errors import ImportBusy
+from app.services.catalogue.planning import Plan, in_order, make_plan
+from app.services.catalogue.reading import read_table
+from app.services.catalogue.rows import RowProblem, check_rows
+from app.services.catalogue.storing import (
+    count_absent,
+    load_known,
+    refresh_vector_labels,
+    write_images,
+    write_products,
+)
+from app.store.account import DatabaseUnavailable
+from app.store.database import transaction
+from app.store.media import MediaStore
+
+IMPORT_LOCK = 0x5069_636B_0001
+"""PostgreSQL advisory lock of imports ("Pick", 1): two at once would undo each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did, or would do (``applied`` is False after a dry run or a refused strict import).
+
+    rows: rows of the table, bad ones included. added, changed, unchanged: good rows.
+    absent: products in the database that the table does not list; they were left as they are.
+    images_*: photos of good rows; ``images_unchanged`` counts those whose folder was there.
+    problems: what was refused, and why. warnings: what was taken, or passed over, with a doubt.
+    """
+
+    source: str
+    dry_run: bool
+    strict: bool
+    applied: bool
+    rows: int
+    added: int
+    changed: int
+    unchanged: int
+    absent: int
+    images_added: int
+    images_removed: int
+    images_unchanged: int
+    problems: tuple[RowProblem, ...]
+    warnings: tuple[RowProblem, ...]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return asdict(self)
+
+
+def import_catalogue(
+    engine: Engine,
+    media: MediaStore,
+    path: Path,
+    *,
+    dry_run: bool = False,
+    strict: bool = False,
+    currency: str = "EUR",
+    progress: bool = False,
+) -> ImportReport:
+    """Import a catalogue folder, or a zip archive of one.
+
+    dry_run: report what would happen and write nothing, neither rows nor photos.
+    strict: write nothing at all when there is any problem (warnings do not count).
+    currency: the installation's one currency. progress: show bars on stderr.
+
+    :raise CatalogueError: there is no readable table. :raise ArchiveRefused: the archive is unsafe.
+    :raise ImportBusy: another import is running. :raise DatabaseUnavailable: no connection.
+    """
+    started = time.monotonic()
+    with opened_catalogue(path) as directory, _only_one(engine):
+        table = read_table(directory)
+        checked = check_rows(table.records, currency)
+        checked = replace(
+            checked,
+            problems=in_order((*table.problems, *checked.problems)),
+            warnings=(*table.warnings, *checked.warnings),
+        )
+        # A strict import that cannot succeed goes on as a dry run: every problem is found at once.
+        write = not dry_run and not (strict and checked.problems)
+        with transaction(engine) as session:
+            known = load_known(session, [row.sku for row in checked.rows])
+            absent = count_absent(session, [*(row.sku for row in checked.rows), *sorted(checked.refused)])
+        plan = make_plan(directory, checked, known, media, write=write, progress=progress)
+        applied = write and not (strict and plan.problems)
+        if applied:
+            _apply(engine, plan)
+        else:
+            for content_hash in plan.new_media:
+                media.delete(content_hash)
+    return ImportReport(
+        source=str(path),
+        dry_run=dry_run,
+        strict=strict,
+        applied=applied,
+        rows=len(table.records) + len({problem.line for problem in table.problems}),
+        absent=absent,
+        seconds=round(time.monotonic() - started, 3),
+        **plan.counts(),
+        problems=plan.problems,
+        warnings=plan.warnings,
+    )
+
+
+@contextmanager
+def _only_one(engine: Engine) -> Iterator[None]:
+    """Hold the import lock on a connection of its own; PostgreSQL frees it when the process dies."""
+    # Autocommit: a transaction that idles for the minutes of an import would hold back vacuum.
+    try:
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    except OperationalError as error:
+        raise DatabaseUnavailable(f"no connection to the database: {error.orig}") from error
+    with connection:
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": IMPORT_LOCK}):
+            raise ImportBusy("another import is running; wait for it, or stop it, and start again.")
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": IMPORT_LOCK})
+
+
+def _apply(engine: Engine, plan: Plan) -> None:
+    with transaction(engine) as session:
+        ids = write_products(session, plan.write)
+        write_images(session, plan.images, ids)
+        refresh_vector_labels(session, ids.values())

@@ -1,0 +1,268 @@
+"""A shopper's photo -> candidates with their products, remembered as a query."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import numpy as np
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session as DbSession
+
+from app.errors import CategoryNotFound, RequestInvalid
+from app.services.access import Principal
+from app.services.serving import Recognizes, Served, ServedModel
+from app.store import answers, history
+from app.store.database import transaction
+from app.store.media import MediaStore
+from app.store.tables import Product
+from models.photo import PhotoLimits, read_photo
+from models.values import (
+    CLASSIFIER_NAMES,
+    TOP_K,
+    Advice,
+    Answer,
+    CastVote,
+    ClassifierName,
+    Photo,
+    VerdictName,
+    VoteState,
+)
+
+MAX_TOP_K = 20
+MIN_CROP_PIXELS = 32
+"""Smallest edge a crop may leave of the decoded photo: less shows no product."""
+
+_MAX_DECODE_EDGE = 3840
+"""However small the crop, a photo is not decoded larger than this: about 12 megapixels."""
+
+_ABSENT = CastVote(VoteState.LABEL_UNKNOWN)
+"""The vote of a classifier the model does not have, as no label had enough photos to train it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A part of the upright photo, as fractions of its width and height.
+
+    x, y: left and top edge in [0, 1). width, height: in (0, 1], within the photo.
+
+    :raise RequestInvalid: outside these ranges, or reaching over the photo's edge.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        inside = (
+            0 <= self.x < 1
+            and 0 <= self.y < 1
+            and 0 < self.width <= 1 - self.x + 1e-6
+            and 0 < self.height <= 1 - self.y + 1e-6
+        )
+        if not inside:
+            raise RequestInvalid.of(
+                "crop",
+                "expected x,y,w,h as fractions with 0 <= x, 0 <= y, w > 0, h > 0, x + w <= 1, y + h <= 1",
+            )
+
+    def sharpen(self, limits: PhotoLimits) -> PhotoLimits:
+        """``limits`` that decode the photo large enough for the part to be as sharp as a whole photo is."""
+        edge = limits.decode_edge / min(self.width, self.height)
+        return replace(limits, decode_edge=round(min(edge, _MAX_DECODE_EDGE)))
+
+    def apply(self, photo: Photo) -> Photo:
+        """The part of ``photo``; hash, format, source size and advice stay those of the whole.
+
+        :raise RequestInvalid: fewer than ``MIN_CROP_PIXELS`` pixels an edge are left.
+        """
+        rows, columns = photo.pixels.shape[:2]
+        left, top = round(self.x * columns), round(self.y * rows)
+        right, bottom = round((self.x + self.width) * columns), round((self.y + self.height) * rows)
+        part = photo.pixels[top:bottom, left:right]
+        if min(part.shape[:2]) < MIN_CROP_PIXELS:
+            raise RequestInvalid.of(
+                "crop",
+                f"leaves {part.shape[1]} x {part.shape[0]} pixels; an edge needs at least {MIN_CROP_PIXELS}",
+            )
+        return replace(photo, pixels=np.ascontiguousarray(part))
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What to look for and how.
+
+    photo: the bytes as they came. category: only labels in it or below. top_k: candidates wanted, 1..20.
+    keep_photo: the shopper consents to the photo being kept for training.
+    """
+
+    photo: bytes
+    category: str | None = None
+    crop: Crop | None = None
+    top_k: int = TOP_K
+    keep_photo: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundCandidate:
+    """One candidate with what the catalogue knows of it.
+
+    product: the label's first product (available ones first, then by sku). image_token: of its first photo.
+    known_since: when each classifier could first name the label; None where it cannot.
+    """
+
+    rank: int
+    score: float
+    label: str
+    product: Product
+    image_token: str | None
+    other_skus: tuple[str, ...]
+    votes: Mapping[ClassifierName, CastVote]
+    known_since: Mapping[ClassifierName, datetime | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recognition:
+    """The answer to one photo. timings_ms: wall milliseconds of decode, network, classify and the total."""
+
+    photo_hash: str
+    verdict: VerdictName
+    calibrated: bool
+    advice: tuple[Advice, ...]
+    candidates: tuple[FoundCandidate, ...]
+    model_version: str
+    weights: str
+    timings_ms: Mapping[str, float]
+
+
+class SearchService:
+    """Recognises photos. Any number of threads may call; the backbone lets them through in turns."""
+
+    def __init__(self, engine: Engine, media: MediaStore, model: ServedModel, limits: PhotoLimits) -> None:
+        self._engine = engine
+        self._media = media
+        self._model = model
+        self._limits = limits
+
+    def search(self, request: SearchRequest, caller: Principal) -> tuple[UUID, Recognition]:
+        """Recognise a photo and remember the answer as a query of the caller's session.
+
+        Returns the query's id beside the answer. Raises as ``recognize``.
+        """
+        found = self.recognize(request)
+        query_id = uuid4()
+        with transaction(self._engine) as session:
+            if request.keep_photo:
+                history.lock_photo(session, found.photo_hash)
+                self._media.put(request.photo)
+            history.add_query(
+                session,
+                history.NewQuery(
+                    id=query_id,
+                    session_id=caller.session_id,
+                    model_version=found.model_version,
+                    verdict=found.verdict.value,
+                    calibrated=found.calibrated,
+                    candidates=[{"label": c.label, "sku": c.product.sku, "score": c.score} for c in found.candidates],
+                    category=request.category,
+                    photo_hash=found.photo_hash if request.keep_photo else None,
+                ),
+            )
+        return query_id, found
+
+    def recognize(self, request: SearchRequest) -> Recognition:
+        """Recognise a photo and remember nothing of it.
+
+        :raise PhotoError: the photo cannot be used.
+        :raise RequestInvalid: crop or top_k out of range.
+        :raise CategoryNotFound: no such category.
+        :raise BundleError, BackboneError, NotReady: there is no model to answer with.
+        """
+        if not 1 <= request.top_k <= MAX_TOP_K:
+            raise RequestInvalid.of("top_k", f"is {request.top_k}; expected 1 to {MAX_TOP_K}")
+        started = time.perf_counter()
+        served = self._model.current()
+        crop = request.crop
+        photo = read_photo(request.photo, self._limits if crop is None else crop.sharpen(self._limits))
+        if crop is not None:
+            photo = crop.apply(photo)
+        decode_ms = _since(started)
+        with transaction(self._engine) as session:
+            within = _scope(session, request.category, served)
+        answer = served.recognizer.recognize(photo, within=within, top_k=request.top_k)
+        with transaction(self._engine) as session:
+            candidates = _with_products(session, served.recognizer, answer)
+        return Recognition(
+            photo_hash=photo.content_hash,
+            verdict=answer.verdict,
+            calibrated=answer.calibrated,
+            advice=answer.advice,
+            candidates=candidates,
+            model_version=answer.model_version,
+            weights=answer.weights,
+            timings_ms={**answer.timings_ms, "decode": decode_ms, "total": _since(started)},
+        )
+
+
+def _scope(session: DbSession, category: str | None, served: Served) -> frozenset[str] | None:
+    """The labels an answer may name: those of the category, and never one the catalogue no longer has.
+
+    None for all, where the classifiers know no label that has left the catalogue.
+
+    :raise CategoryNotFound: no such category.
+    """
+    if category is not None:
+        found = answers.labels_in_category(session, category)
+        if found is None:
+            raise CategoryNotFound(f"no category is called {category!r}; GET /v1/categories lists them")
+        return found
+    if not answers.missing_labels(session, served.labels):
+        return None
+    return answers.all_labels(session)
+
+
+def _with_products(session: DbSession, recognizer: Recognizes, answer: Answer) -> tuple[FoundCandidate, ...]:
+    ranked = answer.ranking.candidates
+    labels = [candidate.label for candidate in ranked]
+    products = answers.products_of(session, labels)
+    # A product deleted since the vote was cast takes its candidate with it; the ranks close up.
+    ranked = tuple(candidate for candidate in ranked if candidate.label in products)
+    first_photos = answers.first_photo_at(session, labels)
+    tokens = answers.first_tokens(session, [found[0].id for found in products.values()])
+    return tuple(
+        FoundCandidate(
+            rank=rank,
+            score=candidate.score,
+            label=candidate.label,
+            product=shown,
+            image_token=tokens.get(shown.id),
+            other_skus=tuple(other.sku for other in others),
+            votes={name: candidate.votes.get(name, _ABSENT) for name in CLASSIFIER_NAMES},
+            known_since=_known_since(recognizer, candidate.label, first_photos.get(candidate.label)),
+        )
+        for rank, candidate in enumerate(ranked, start=1)
+        for shown, *others in [products[candidate.label]]
+    )
+
+
+def _known_since(
+    recognizer: Recognizes, label: str, first_photo: datetime | None
+) -> Mapping[ClassifierName, datetime | None]:
+    """FCN and SVM know a label since their bundle was made, the k-NN memory since its first photo came."""
+    learned = recognizer.known_since(label)
+    return {"fcn": _moment(learned.get("fcn")), "knn": first_photo, "svm": _moment(learned.get("svm"))}
+
+
+def _moment(iso: str | None) -> datetime | None:
+    if iso is None:
+        return None
+    moment = datetime.fromisoformat(iso)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

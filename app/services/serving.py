@@ -1,0 +1,168 @@
+"""The model that is served: which one, loaded and warm, and swapped when another is published."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.errors import NotReady, Overloaded
+from models.errors import BundleNotFound, PicktureError
+from models.values import Answer, ClassifierName, Photo
+
+log = logging.getLogger(__name__)
+
+CHECK_INTERVAL_S = 1.0
+"""How old the knowledge of who is champion may get; a published model is served after about this long."""
+
+
+class Recognizes(Protocol):
+    """What serving needs of ``models.recognizer.Recognizer``."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def weights(self) -> str: ...
+
+    def recognize(self, photo: Photo, *, within: frozenset[str] | None = None, top_k: int = 5) -> Answer: ...
+
+    def known_since(self, label: str) -> Mapping[ClassifierName, str | None]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A model in service.
+
+    labels: what its trained classifiers (FCN, SVM) can name; k-NN knows today's catalogue.
+    """
+
+    recognizer: Recognizes
+    labels: frozenset[str]
+
+
+class ServedModel:
+    """Keeps one model ready and notices when another version becomes champion.
+
+    A request takes ``current()`` once and keeps it to its end, so a swap never changes a model under a
+    request; the old one goes when its last request does. A version that cannot be loaded is logged once
+    and not tried again until the champion changes; meanwhile the one before stays in service.
+
+    champion: the published version, or None. load: makes a version ready to answer, warm.
+    """
+
+    def __init__(
+        self,
+        champion: Callable[[], str | None],
+        load: Callable[[str], Served],
+        interval_s: float = CHECK_INTERVAL_S,
+    ) -> None:
+        self._champion = champion
+        self._load = load
+        self._interval_s = interval_s
+        self._busy = threading.Lock()
+        self._served: Served | None = None
+        self._refused: tuple[str, PicktureError] | None = None
+        self._checked_at = float("-inf")
+        self._watcher: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def current(self) -> Served:
+        """The model to answer with, after looking for a newer one where the last look is too old.
+
+        :raise BundleNotFound: nothing has been published.
+        :raise BundleError, BackboneError: the published version cannot be served, and none was before it.
+        :raise NotReady: another thread is loading the first model at this moment.
+        """
+        if self._is_due() and self._busy.acquire(blocking=False):
+            try:
+                if self._is_due():
+                    self._refresh()
+            finally:
+                self._busy.release()
+        served = self._served
+        if served is not None:
+            return served
+        if self._busy.locked():
+            raise NotReady("the model is being loaded; it takes some seconds")
+        if self._refused is not None:
+            raise self._refused[1]
+        raise BundleNotFound("no model has been published; run `python -m app train` (make train)")
+
+    def watch(self) -> None:
+        """Look for a model now, in this thread, and from then on in one of its own.
+
+        What keeps the first model from being served is logged; ``current`` tells callers of it.
+        """
+        if self._watcher is None:
+            self._look()
+            self._watcher = threading.Thread(target=self._watch, name="served-model", daemon=True)
+            self._watcher.start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._stop.set()
+        if self._watcher is not None:
+            self._watcher.join()
+            self._watcher = None
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._interval_s / 2):
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            with self._busy:
+                self._refresh()
+        except PicktureError as error:
+            log.warning("cannot look for the published model: %s", error)
+        except Exception:
+            log.exception("looking for the published model failed")
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._checked_at >= self._interval_s
+
+    def _refresh(self) -> None:
+        """Look who is champion, and load it if it is not the one in service. The caller holds ``_busy``."""
+        wanted = self._champion()
+        self._checked_at = time.monotonic()
+        if wanted is None:
+            return
+        if self._served is not None and self._served.recognizer.version == wanted:
+            self._refused = None
+            return
+        if self._refused is not None and self._refused[0] == wanted and self._served is not None:
+            return
+        started = time.monotonic()
+        try:
+            self._served = self._load(wanted)
+        except PicktureError as error:
+            if self._refused is None or self._refused[0] != wanted:
+                log.error("model %s cannot be served: %s", wanted, error)
+            self._refused = (wanted, error)
+        else:
+            self._refused = None
+            log.info("serving model %s, loaded in %.1f s", wanted, time.monotonic() - started)
+        self._checked_at = time.monotonic()
+
+
+class Admission:
+    """Counts the searches in work and refuses those beyond ``places``, before their bodies are read."""
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self._free = threading.BoundedSemaphore(places)
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Take a place for the length of the block. :raise Overloaded: none is free."""
+        if not self._free.acquire(blocking=False):
+            raise Overloaded(f"{self.places} searches are already in work; try again in a moment")
+        try:
+            yield
+        finally:
+            self._free.release()

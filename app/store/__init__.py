@@ -1,0 +1,1 @@
+"""The shop's state: tables, queries, images, bundles and the embedded PostgreSQL."""

@@ -1,0 +1,126 @@
+"""The k-NN memory in PostgreSQL: pgvector's side of the protocol ``models.values.Neighbours``.
+
+A query goes through two sieves. The HNSW index gives the ``NEAREST`` photos by their 256 projected values;
+these are ranked again by exact distance on the raw 2,048, and each label counts once, by its nearest photo.
+
+Where that gives fewer labels than asked for (many photos of few labels), it looks four times as far, up to
+``FARTHEST`` photos. Where that is not enough either, or the index runs out of photos before (a narrow filter,
+a small memory), every photo that passes the filter is compared exactly. So fewer than ``k`` labels come back
+only where no more exist.
+
+Distances are Euclidean between the query at full precision and the stored vector at half precision
+(relative rounding 2**-11), computed by PostgreSQL in float32.
+
+psycopg2 writes the values into the statement, so that the planner sees the space (and reads its partition
+alone), the labels, and the vector (and takes the index).
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Engine
+
+from app.store.vectors import Project, known_labels, put_vectors, refresh_looks, relabel
+from models.errors import UsageError
+from models.values import BOTTLENECK_SIZE, TOP_K, Float32
+
+__all__ = ["PgNeighbours", "known_labels", "put_vectors", "refresh_looks", "relabel"]
+
+NEAREST = 200
+"""Photos taken from the index at first (design: nearest 200 by projection)."""
+
+WIDEN = 4
+FARTHEST = NEAREST * WIDEN**2
+
+_EXACTLY = """
+SELECT label, min(raw::vector <-> %(query)s::vector) AS distance
+FROM reference_vectors
+WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
+GROUP BY label ORDER BY distance, label COLLATE "C" LIMIT %(k)s
+"""
+
+_THROUGH_INDEX = """
+SET LOCAL hnsw.ef_search = 200;
+SET LOCAL hnsw.iterative_scan = relaxed_order;
+SET LOCAL hnsw.max_scan_tuples = 20000;
+WITH near AS MATERIALIZED (
+    SELECT label, raw
+    FROM reference_vectors
+    WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
+    ORDER BY projected <-> %(shadow)s::halfvec LIMIT %(count)s
+), best AS (
+    SELECT label, min(raw::vector <-> %(query)s::vector) AS distance
+    FROM near
+    GROUP BY label ORDER BY distance, label COLLATE "C" LIMIT %(k)s
+)
+SELECT label, distance, (SELECT count(*) FROM near) FROM best ORDER BY distance, label COLLATE "C"
+"""
+
+
+class PgNeighbours:
+    """The reference vectors of one space. Safe to share between threads when made from an engine.
+
+    bind: an engine (a connection is borrowed a call), or a connection, to see what its transaction wrote.
+    project: the space's projection. exact: compare every photo, without the index.
+    """
+
+    def __init__(self, bind: Engine | Connection, space_id: int, project: Project, *, exact: bool = False) -> None:
+        self.bind = bind
+        self.space_id = space_id
+        self.project = project
+        self.exact = exact
+
+    def nearest(
+        self, vectors: Float32, k: int = TOP_K, within: frozenset[str] | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """The ``k`` nearest distinct labels of each query; see ``models.values.Neighbours``.
+
+        :raise UsageError: ``vectors`` is not (n, 2048) finite numbers, or ``k`` < 1.
+        """
+        queries = np.asarray(vectors, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != BOTTLENECK_SIZE or not np.isfinite(queries).all():
+            raise UsageError(f"queries of shape {queries.shape}; expected (n, {BOTTLENECK_SIZE}), all finite")
+        if k < 1:
+            raise UsageError(f"k = {k}; expected at least 1")
+        if len(queries) == 0 or (within is not None and not within):
+            return [[] for _ in queries]
+        shadows = None if self.exact else np.asarray(self.project(queries), dtype=np.float32)
+        given = {"space_id": self.space_id, "k": k, "labels": None if within is None else sorted(within)}
+        found = []
+        with nullcontext(self.bind) if isinstance(self.bind, Connection) else self.bind.connect() as connection:
+            for place, query in enumerate(queries):
+                parameters = {**given, "query": _literal(query)}
+                if shadows is None:
+                    found.append(_exactly(connection, parameters))
+                else:
+                    found.append(_nearest(connection, {**parameters, "shadow": _literal(shadows[place])}))
+        return found
+
+
+def _nearest(connection: Connection, parameters: dict[str, Any]) -> list[tuple[str, float]]:
+    """Through the index, wider where needed, exactly where the index cannot tell."""
+    labels, k = parameters["labels"], parameters["k"]
+    enough = k if labels is None else min(k, len(labels))
+    count = NEAREST
+    while count <= FARTHEST:
+        rows = connection.exec_driver_sql(_THROUGH_INDEX, {**parameters, "count": count}).all()
+        seen = rows[0][2] if rows else 0
+        if seen < count:
+            break  # the index had no more to give
+        if len(rows) >= enough:
+            return [(label, distance) for label, distance, _ in rows]
+        count *= WIDEN
+    return _exactly(connection, parameters)
+
+
+def _exactly(connection: Connection, parameters: dict[str, Any]) -> list[tuple[str, float]]:
+    rows = connection.exec_driver_sql(_EXACTLY, parameters)
+    return [(label, distance) for label, distance in rows]
+
+
+def _literal(vector: Float32) -> str:
+    """The vector as pgvector reads it; nine significant digits give float32 exactly."""
+    return "[" + ",".join(f"{value:.9g}" for value in vector.tolist()) + "]"

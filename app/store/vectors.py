@@ -1,0 +1,158 @@
+"""Writing the k-NN memory: reference vectors and looks of a space."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.errors import UsageError
+from models.values import BOTTLENECK_SIZE, PROJECTED_SIZE, Float32
+
+Project = Callable[[Float32], Float32]
+"""A space's fixed projection: float32 (n, 2048) -> float32 (n, 256)."""
+
+VectorRow = tuple[int, int, str, Float32]
+"""image id, product id, label, float32 (2048,) of unit length."""
+
+BATCH = 500
+"""Rows sent at a time: about 2.5 MB."""
+
+_STAGE = """
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_vectors (
+    image_id bigint, product_id bigint, label text,
+    raw halfvec(2048), projected halfvec(256)
+) ON COMMIT DROP
+"""
+_COPY = "COPY staged_vectors FROM STDIN (FORMAT binary)"
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
+_COPY_END = struct.pack(">h", -1)
+
+
+def put_vectors(session: Session, space_id: int, rows: Iterable[VectorRow], project: Project) -> int:
+    """Insert reference vectors, or replace those of the same images; visible with the session's transaction.
+
+    rows: distinct images; a generator is read in batches. project: the space's projection.
+    Returns the number of rows.
+
+    :raise UsageError: a vector is not 2048 finite numbers.
+    """
+    remaining = iter(rows)
+    written = 0
+    while batch := list(islice(remaining, BATCH)):
+        _put_batch(session, space_id, batch, project)
+        written += len(batch)
+    return written
+
+
+def _put_batch(session: Session, space_id: int, batch: Sequence[VectorRow], project: Project) -> None:
+    raw = _stack([row[3] for row in batch])
+    projected = np.asarray(project(raw), dtype=np.float32)
+    if projected.shape != (len(batch), PROJECTED_SIZE):
+        raise UsageError(f"the projection gave {projected.shape}, expected ({len(batch)}, {PROJECTED_SIZE})")
+    session.execute(text(_STAGE))
+    session.execute(text("TRUNCATE staged_vectors"))
+    cursor = session.connection().connection.cursor()
+    try:
+        cursor.copy_expert(_COPY, io.BytesIO(b"".join(_copy_stream(batch, raw, projected))))
+    finally:
+        cursor.close()
+    session.execute(
+        text(
+            "INSERT INTO reference_vectors (space_id, image_id, product_id, label, raw, projected) "
+            "SELECT :space_id, image_id, product_id, label, raw, projected FROM staged_vectors "
+            "ON CONFLICT (image_id, space_id) DO UPDATE SET product_id = excluded.product_id, "
+            "label = excluded.label, raw = excluded.raw, projected = excluded.projected"
+        ),
+        {"space_id": space_id},
+    )
+
+
+def _stack(vectors: Sequence[Float32]) -> Float32:
+    for vector in vectors:
+        if np.shape(vector) != (BOTTLENECK_SIZE,):
+            raise UsageError(f"a reference vector has shape {np.shape(vector)}, expected ({BOTTLENECK_SIZE},)")
+    stacked = np.stack(vectors).astype(np.float32)
+    if not np.isfinite(stacked).all():
+        raise UsageError("a reference vector holds NaN or infinity: extract its photo again")
+    return stacked
+
+
+def _copy_stream(batch: Sequence[VectorRow], raw: Float32, projected: Float32) -> Iterator[bytes]:
+    """PostgreSQL's binary COPY format; a halfvec is int16 dimensions, int16 zero, then big-endian halves."""
+    yield _COPY_HEADER
+    for (image_id, product_id, label, _), long, short in zip(batch, _halves(raw), _halves(projected), strict=True):
+        name = label.encode()
+        yield struct.pack(">hiqiqi", 5, 8, image_id, 8, product_id, len(name))
+        yield name
+        for half in (long, short):
+            yield struct.pack(">ihh", 4 + half.nbytes, half.size, 0)
+            yield half.tobytes()
+    yield _COPY_END
+
+
+def _halves(vectors: Float32) -> NDArray[Any]:
+    return vectors.astype(">f2")
+
+
+def relabel(session: Session, product_ids: Sequence[int]) -> int:
+    """Copy these products' labels to their vectors in every space, after a group changed.
+
+    Returns the number of vectors changed.
+    """
+    changed = session.execute(
+        text(
+            "UPDATE reference_vectors SET label = products.label FROM products "
+            "WHERE products.id = reference_vectors.product_id AND products.id = ANY(:ids) "
+            "AND reference_vectors.label <> products.label"
+        ),
+        {"ids": list(product_ids)},
+    )
+    return int(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def refresh_looks(session: Session, space_id: int, product_ids: Sequence[int]) -> None:
+    """Recompute how products look: the mean of their photos' projections, scaled to unit length.
+
+    Call it after their vectors changed. A product without a photo in the space loses its look.
+    """
+    parameters = {"space_id": space_id, "ids": list(product_ids)}
+    session.execute(
+        text(
+            "INSERT INTO product_looks (space_id, product_id, look) "
+            "SELECT space_id, product_id, l2_normalize(avg(projected)) FROM reference_vectors "
+            "WHERE space_id = :space_id AND product_id = ANY(:ids) GROUP BY space_id, product_id "
+            "ON CONFLICT (product_id, space_id) DO UPDATE SET look = excluded.look"
+        ),
+        parameters,
+    )
+    session.execute(
+        text(
+            "DELETE FROM product_looks AS looks WHERE space_id = :space_id AND product_id = ANY(:ids) "
+            "AND NOT EXISTS (SELECT 1 FROM reference_vectors AS photos "
+            "WHERE photos.space_id = :space_id AND photos.product_id = looks.product_id)"
+        ),
+        parameters,
+    )
+
+
+def known_labels(session: Session, space_id: int) -> frozenset[str]:
+    """Every label that has a photo in the space.
+
+    Walks the label index from one label to the next, so its cost grows with the labels, not the photos.
+    """
+    walk = text(
+        "WITH RECURSIVE walk AS ("
+        "(SELECT label FROM reference_vectors WHERE space_id = :space_id ORDER BY label LIMIT 1) UNION ALL "
+        "SELECT (SELECT label FROM reference_vectors WHERE space_id = :space_id AND label > walk.label "
+        "ORDER BY label LIMIT 1) FROM walk WHERE walk.label IS NOT NULL"
+        ") SELECT label FROM walk WHERE label IS NOT NULL"
+    )
+    return frozenset(session.scalars(walk, {"space_id": space_id}))

@@ -1,0 +1,193 @@
+"""Builds the container: every part of a process that lives longer than a request.
+
+Used by the command line, the application factory and the worker. Building opens the database (and starts the
+embedded one where nobody has); the network and the model are loaded when they are first needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from sqlalchemy import Engine, select, text
+
+from app.config import Settings
+from app.services.access import AccessService
+from app.services.browse import BrowseService
+from app.services.cursors import Cursors
+from app.services.feedback import FeedbackService
+from app.services.pictures import PictureService
+from app.services.recommend import RecommendService
+from app.services.search import SearchService
+from app.services.serving import Admission, Recognizes, Served, ServedModel
+from app.store.bundles import BundleStore
+from app.store.database import open_database, require_current, transaction
+from app.store.media import MediaStore
+from app.store.neighbours import PgNeighbours
+from app.store.spaces import find_space
+from app.store.tables import Bundle as BundleRow
+from models.backbone.projection import Projection
+from models.backbone.store import load_backbone
+from models.bundle import Bundle
+from models.errors import BundleDamaged, BundleMismatch
+from models.photo import PhotoLimits
+from models.recognizer import Recognizer
+from models.values import INPUT_SIZE, Backbone, Photo
+
+_THREADS_KEPT_FREE = 2
+"""Threads a worker keeps for health checks and small requests when searches fill the rest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Container:
+    """The parts, made once a process. media, bundles: stores. model: what answers, see ``ServedModel``."""
+
+    settings: Settings
+    engine: Engine
+    media: MediaStore
+    bundles: BundleStore
+    model: ServedModel
+    admission: Admission
+    access: AccessService
+    search: SearchService
+    feedback: FeedbackService
+    pictures: PictureService
+    browse: BrowseService
+    recommend: RecommendService
+
+    def recognizer(self) -> Recognizes:
+        """The recognizer in service now; take it once a piece of work and keep it.
+
+        :raise BundleError, BackboneError, NotReady: there is none.
+        """
+        return self.model.current().recognizer
+
+    def ready(self) -> Recognizes:
+        """The recognizer in service, after asking the database too.
+
+        :raise DatabaseError, BundleError, BackboneError, NotReady: what is missing.
+        """
+        with transaction(self.engine) as session:
+            session.execute(text("SELECT 1"))
+        return self.model.current().recognizer
+
+    def close(self) -> None:
+        """Stop watching for models and close the database connections."""
+        self.model.close()
+        self.engine.dispose()
+
+
+class ServingBackbone(Backbone, Protocol):
+    """A backbone with its space's fixed projection, as ``models.backbone.store.load_backbone`` gives it."""
+
+    @property
+    def projection(self) -> Projection: ...
+
+
+class ModelLoader:
+    """Makes a published version ready to answer. The backbone is loaded once a process and kept.
+
+    backbone: loads it, e.g. by ``prepared_backbone``.
+    """
+
+    def __init__(self, engine: Engine, bundles: BundleStore, backbone: Callable[[], ServingBackbone]) -> None:
+        self._engine = engine
+        self._bundles = bundles
+        self._load_backbone = backbone
+        self._backbone: ServingBackbone | None = None
+
+    def champion(self) -> str | None:
+        """The published version, or None."""
+        with transaction(self._engine) as session:
+            found = self._bundles.champion(session)
+            return None if found is None else found.version
+
+    def load(self, version: str) -> Served:
+        """The model ``version``, verified and warm: its first answer is as quick as the next.
+
+        :raise BundleNotFound, BundleDamaged: the version's files are missing or changed.
+        :raise BundleMismatch: it was trained with another backbone than ``PICKTURE_WEIGHTS`` names.
+        :raise BackboneNotReady: the backbone has not been prepared.
+        """
+        bundle = Bundle.load(self._bundles.path_for(version))
+        with transaction(self._engine) as session:
+            recorded = session.scalar(select(BundleRow.manifest_sha256).where(BundleRow.version == version))
+            space_id = find_space(session, bundle.space)
+        if recorded != bundle.manifest_sha256:
+            raise BundleDamaged(
+                f"the manifest of model {version} is not the one that was published; restore it or roll back "
+                "(`python -m app models rollback`)"
+            )
+        if space_id is None:
+            raise BundleMismatch(
+                f"model {version} needs space {bundle.space}, which holds no reference vectors here: "
+                "run `python -m app bottlenecks` (make train-bottlenecks)"
+            )
+        if self._backbone is None:
+            self._backbone = self._load_backbone()
+        neighbours = PgNeighbours(self._engine, space_id, self._backbone.projection.apply)
+        recognizer = Recognizer(bundle, self._backbone, neighbours)
+        recognizer.recognize(_grey_photo())
+        trained = [model.known for model in (bundle.fcn, bundle.svm) if model is not None]
+        return Served(recognizer, frozenset[str]().union(*trained))
+
+
+def prepared_backbone(settings: Settings) -> ServingBackbone:
+    """The backbone these settings name, with this process's share of the cores.
+
+    :raise BackboneNotReady: it has not been prepared; the message names the command.
+    """
+    # Workers share the cores; more network threads than cores only get in each other's way.
+    threads = max(1, len(os.sched_getaffinity(0)) // settings.workers)
+    return load_backbone(settings.weights, settings.home, settings.runtime, threads=threads)
+
+
+def _grey_photo() -> Photo:
+    pixels = np.full((INPUT_SIZE, INPUT_SIZE, 3), 127, np.uint8)
+    return Photo(pixels, "0" * 64, "png", INPUT_SIZE, INPUT_SIZE)
+
+
+def build_container(settings: Settings) -> Container:
+    """Build every part for these settings.
+
+    :raise DatabaseError: the database cannot be reached or is not at this code's revision.
+    """
+    engine = open_database(settings)
+    require_current(engine)
+    return assemble(settings, engine)
+
+
+class Loader(Protocol):
+    """Where models come from; ``ModelLoader`` is the one that serves."""
+
+    def champion(self) -> str | None: ...
+
+    def load(self, version: str) -> Served: ...
+
+
+def assemble(settings: Settings, engine: Engine, loader: Loader | None = None) -> Container:
+    """Build every part around an open database; opens no connection. loader: the real one by default."""
+    limits = PhotoLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_photo_pixels)
+    media = MediaStore(settings.media_url or settings.home / "media", limits)
+    bundles = BundleStore(settings.home)
+    cursors = Cursors(engine)
+    source = loader or ModelLoader(engine, bundles, partial(prepared_backbone, settings))
+    model = ServedModel(source.champion, source.load)
+    return Container(
+        settings=settings,
+        engine=engine,
+        media=media,
+        bundles=bundles,
+        model=model,
+        admission=Admission(max(1, settings.threads - _THREADS_KEPT_FREE)),
+        access=AccessService(engine, settings.session_minutes),
+        search=SearchService(engine, media, model, limits),
+        feedback=FeedbackService(engine, media),
+        pictures=PictureService(engine, media),
+        browse=BrowseService(engine, cursors),
+        recommend=RecommendService(engine, cursors),
+    )

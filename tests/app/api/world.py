@@ -1,0 +1,217 @@
+"""A small shop in a real database, and a recognizer quick enough for tests of everything around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from time import perf_counter
+
+import numpy as np
+from PIL import Image as PilImage
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from app.services.access import AccessService
+from app.services.serving import Served
+from app.store.media import MediaStore, new_token
+from app.store.neighbours import PgNeighbours
+from app.store.spaces import ensure_space
+from app.store.tables import Brand, Category, Image, Product
+from app.store.text import key
+from app.store.vectors import VectorRow, put_vectors
+from models.backbone.preprocessing import fit_input
+from models.backbone.projection import Projection
+from models.classifiers.knn import KnnClassifier
+from models.values import (
+    Answer,
+    Candidate,
+    CastVote,
+    ClassifierName,
+    Photo,
+    Ranking,
+    VerdictName,
+    VoteState,
+)
+from tests.contracts.fake_backbone import FakeBackbone
+
+VERSION = "2026-01-01.test"
+LEARNED = "2026-01-01T10:00:00+00:00"
+TRAINED = frozenset({"gone"})
+
+# sku, group, brand, category, type, colour, price, colour of the photo
+SHOP = (
+    ("milk-1", None, "Dairyland", ("Grocery", "Dairy", "Milk"), "milk", "white", "1.20", (240, 240, 250)),
+    ("milk-2", None, "Alpina", ("Grocery", "Dairy", "Milk"), "milk", "blue", "1.50", (40, 60, 220)),
+    ("yoghurt", None, "Alpina", ("Grocery", "Dairy", "Yoghurt"), "yoghurt", "green", None, (40, 200, 60)),
+    ("shirt-m", "shirt", "Weber", ("Fashion", "Shirts"), "shirt", "red", "20.00", (220, 30, 30)),
+    ("shirt-l", "shirt", "Weber", ("Fashion", "Shirts"), "shirt", "red", "22.00", None),
+    ("shoe", None, "Schuh & Söhne", ("Fashion", "Shoes"), "shoe", "black", "80.00", (20, 20, 20)),
+    ("cap", None, None, ("Fashion",), None, None, "9.99", (230, 220, 40)),
+)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What the tests need to know. photos: the reference photo of each sku, JPEG."""
+
+    space_id: int
+    photos: Mapping[str, bytes]
+    app_key: str
+    admin_key: str
+
+
+@cache
+def projection() -> Projection:
+    """The projection of the fake space; made once, as it takes a matrix factorisation."""
+    return Projection.random_orthogonal()
+
+
+def draw(colour: tuple[int, int, int], size: tuple[int, int] = (360, 320)) -> bytes:
+    """A product photo: a box of one colour with a lighter label on a grey table, as JPEG."""
+    width, height = size
+    pixels = np.full((height, width, 3), 128, np.uint8)
+    pixels[height // 6 : -height // 6, width // 5 : -width // 5] = colour
+    pixels[height // 3 : height // 2, width // 3 : -width // 3] = [min(255, c + 60) for c in colour]
+    out = BytesIO()
+    PilImage.fromarray(pixels).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def build_shop(engine: Engine, media: MediaStore) -> Shop:
+    """Insert the shop's rows, photos and vectors; create an app key and an admin key."""
+    photos = {sku: draw(colour) for sku, *_, colour in SHOP if colour is not None}
+    with Session(engine) as session, session.begin():
+        space_id = ensure_space(session, FakeBackbone.space, {})
+        rows = []
+        for sku, group, brand, path, kind, colour, price, _ in SHOP:
+            product = Product(
+                sku=sku,
+                group=group,
+                name=f"The {sku}",
+                name_key=key(f"The {sku}"),
+                brand_id=None if brand is None else _brand(session, brand),
+                category_id=_category(session, path),
+                type=kind,
+                type_key=kind,
+                colour=colour,
+                colour_key=colour,
+                price=price,
+                currency=None if price is None else "EUR",
+            )
+            session.add(product)
+            session.flush()
+            if sku in photos:
+                rows.append(_add_photo(session, product, photos[sku], media))
+        put_vectors(session, space_id, rows, projection().apply)
+    access = AccessService(engine, 60)
+    return Shop(space_id, photos, access.create_key("app", "tests").key, access.create_key("admin").key)
+
+
+def _add_photo(session: Session, product: Product, data: bytes, media: MediaStore) -> VectorRow:
+    stored = media.put(data)
+    image = Image(
+        product_id=product.id,
+        content_hash=stored.content_hash,
+        token=new_token(),
+        position=0,
+        source_name=f"{product.sku}.jpg",
+        format=stored.format,
+        width=stored.width,
+        height=stored.height,
+        size_bytes=stored.size_bytes,
+    )
+    session.add(image)
+    session.flush()
+    pixels = np.asarray(PilImage.open(BytesIO(data)))
+    vector = FakeBackbone().extract([fit_input(pixels)])[0]
+    return image.id, product.id, product.group or product.sku, vector
+
+
+def _brand(session: Session, name: str) -> int:
+    found = session.query(Brand).filter_by(name_key=key(name)).one_or_none()
+    if found is None:
+        found = Brand(name=name, name_key=key(name))
+        session.add(found)
+        session.flush()
+    return found.id
+
+
+def _category(session: Session, names: tuple[str, ...]) -> int:
+    parent: Category | None = None
+    for depth in range(1, len(names) + 1):
+        path = " > ".join(names[:depth])
+        found = session.query(Category).filter_by(path_key=key(path)).one_or_none()
+        if found is None:
+            found = Category(
+                parent_id=None if parent is None else parent.id,
+                name=names[depth - 1],
+                path=path,
+                path_key=key(path),
+                depth=depth,
+            )
+            session.add(found)
+            session.flush()
+        parent = found
+    assert parent is not None
+    return parent.id
+
+
+class KnnRecognizer:
+    """Recognises by the live k-NN memory alone; FCN and SVM know one label, which has left the shop."""
+
+    weights = "fake"
+
+    def __init__(self, engine: Engine, space_id: int, version: str = VERSION) -> None:
+        self.version = version
+        self._backbone = FakeBackbone()
+        self._knn = KnnClassifier(PgNeighbours(engine, space_id, projection().apply))
+
+    def recognize(self, photo: Photo, *, within: frozenset[str] | None = None, top_k: int = 5) -> Answer:
+        """See ``models.recognizer``."""
+        started = perf_counter()
+        vectors = self._backbone.extract([fit_input(photo.pixels)])
+        network_ms = (perf_counter() - started) * 1000
+        [prediction] = self._knn.predict(vectors, k=top_k, within=within)
+        absent = CastVote(VoteState.LABEL_UNKNOWN)
+        candidates = tuple(
+            Candidate(
+                found.label,
+                1 / (1 + rank),
+                {"fcn": absent, "knn": CastVote(VoteState.RANKED, rank, found.score), "svm": absent},
+            )
+            for rank, found in enumerate(prediction.ranked, start=1)
+        )
+        classify_ms = (perf_counter() - started) * 1000 - network_ms
+        return Answer(
+            ranking=Ranking(candidates),
+            verdict=VerdictName.KNOWN,
+            calibrated=False,
+            advice=photo.advice,
+            model_version=self.version,
+            weights=self.weights,
+            timings_ms={"network": network_ms, "classify": classify_ms, "total": network_ms + classify_ms},
+        )
+
+    def known_since(self, label: str) -> Mapping[ClassifierName, str | None]:
+        """See ``models.recognizer``."""
+        known = LEARNED if label in TRAINED else None
+        return {"fcn": known, "knn": None, "svm": known}
+
+
+class KnnLoader:
+    """Publishes ``KnnRecognizer`` under whatever version ``published`` names."""
+
+    def __init__(self, engine: Engine, space_id: int) -> None:
+        self.engine = engine
+        self.space_id = space_id
+        self.published: str | None = VERSION
+
+    def champion(self) -> str | None:
+        """See ``app.wiring.Loader``."""
+        return self.published
+
+    def load(self, version: str) -> Served:
+        """See ``app.wiring.Loader``."""
+        return Served(KnnRecognizer(self.engine, self.space_id, version), TRAINED)

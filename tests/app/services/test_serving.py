@@ -1,0 +1,202 @@
+"""Which model is served: loading, swapping, refusing, watching; and the places for searches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+
+import pytest
+
+from app.errors import NotReady, Overloaded
+from app.services.serving import Admission, Served, ServedModel
+from models.errors import BackboneNotReady, BundleDamaged, BundleNotFound
+from models.values import Answer, ClassifierName, Photo
+
+
+class Named:
+    """A recognizer that has nothing but its version."""
+
+    weights = "fake"
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+
+    def recognize(self, photo: Photo, *, within: frozenset[str] | None = None, top_k: int = 5) -> Answer:
+        raise AssertionError("nobody asks")
+
+    def known_since(self, label: str) -> Mapping[ClassifierName, str | None]:
+        return {}
+
+
+class Publisher:
+    """Says who is champion, and fails to load the versions it is told to."""
+
+    def __init__(self, version: str | None) -> None:
+        self.version = version
+        self.damaged: set[str] = set()
+        self.loaded: list[str] = []
+
+    def champion(self) -> str | None:
+        return self.version
+
+    def load(self, version: str) -> Served:
+        self.loaded.append(version)
+        if version in self.damaged:
+            raise BundleDamaged(f"{version} is damaged")
+        return Served(Named(version), frozenset())
+
+
+def model_of(publisher: Publisher, interval_s: float = 0.0) -> ServedModel:
+    """A model that looks for a newer version at every call, unless told otherwise."""
+    return ServedModel(publisher.champion, publisher.load, interval_s)
+
+
+def test_a_model_is_loaded_once_and_a_newly_published_one_is_served_without_restart() -> None:
+    publisher = Publisher("1")
+    model = model_of(publisher)
+    first = model.current()
+    assert model.current() is first and publisher.loaded == ["1"]
+    publisher.version = "2"
+    assert model.current().recognizer.version == "2"
+    assert first.recognizer.version == "1"
+    publisher.version = "1"
+    assert model.current().recognizer.version == "1"
+    assert publisher.loaded == ["1", "2", "1"]
+
+
+def test_between_two_looks_the_database_is_left_alone() -> None:
+    publisher = Publisher("1")
+    model = model_of(publisher, interval_s=3600)
+    model.current()
+    publisher.version = "2"
+    assert model.current().recognizer.version == "1"
+
+
+def test_a_damaged_version_leaves_the_one_before_in_service_and_is_tried_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    publisher = Publisher("1")
+    model = model_of(publisher)
+    model.current()
+    publisher.version = "2"
+    publisher.damaged = {"2"}
+    with caplog.at_level(logging.ERROR):
+        assert [model.current().recognizer.version for _ in range(3)] == ["1", "1", "1"]
+    assert publisher.loaded == ["1", "2"]
+    assert len(caplog.records) == 1 and "2 is damaged" in caplog.text
+    publisher.version = "3"
+    assert model.current().recognizer.version == "3"
+
+
+def test_the_first_model_is_tried_again_until_it_can_be_loaded() -> None:
+    publisher = Publisher("1")
+    publisher.damaged = {"1"}
+    model = model_of(publisher)
+    for _ in range(2):
+        with pytest.raises(BundleDamaged):
+            model.current()
+    publisher.damaged = set()
+    assert model.current().recognizer.version == "1"
+
+
+def test_nothing_published_says_what_to_run() -> None:
+    with pytest.raises(BundleNotFound, match="make train"):
+        model_of(Publisher(None)).current()
+
+
+def test_errors_of_the_backbone_come_through() -> None:
+    def load(version: str) -> Served:
+        raise BackboneNotReady("run `make train-bottlenecks`")
+
+    with pytest.raises(BackboneNotReady, match="make train-bottlenecks"):
+        ServedModel(lambda: "1", load, 0.0).current()
+
+
+def test_while_the_first_model_loads_callers_are_told_to_wait_and_later_they_keep_the_old_one() -> None:
+    publisher = Publisher(None)
+    loading, finish = threading.Event(), threading.Event()
+
+    def slowly(version: str) -> Served:
+        loading.set()
+        assert finish.wait(10)
+        return publisher.load(version)
+
+    model = ServedModel(publisher.champion, slowly, 0.01)
+    model.watch()
+    try:
+        publisher.version = "1"
+        assert loading.wait(10)
+        with pytest.raises(NotReady, match="being loaded"):
+            model.current()
+        finish.set()
+        assert _until_served(model, "1")
+        finish.clear()
+        loading.clear()
+        publisher.version = "2"
+        assert loading.wait(10)
+        assert model.current().recognizer.version == "1"
+        finish.set()
+        assert _until_served(model, "2")
+    finally:
+        finish.set()
+        model.close()
+
+
+def test_watching_begins_with_a_model_in_place() -> None:
+    publisher = Publisher("1")
+    model = model_of(publisher, interval_s=3600)
+    model.watch()
+    try:
+        assert publisher.loaded == ["1"]
+        assert model.current().recognizer.version == "1"
+    finally:
+        model.close()
+
+
+def _until_served(model: ServedModel, version: str) -> bool:
+    waiting = threading.Event()
+    for _ in range(1000):
+        try:
+            if model.current().recognizer.version == version:
+                return True
+        except (NotReady, BundleNotFound):
+            pass
+        waiting.wait(0.01)
+    return False
+
+
+def test_the_watcher_survives_a_database_that_is_away() -> None:
+    answers = iter([RuntimeError("away"), "1"])
+    asked = threading.Event()
+
+    def champion() -> str:
+        found = next(answers, "1")
+        if isinstance(found, Exception):
+            asked.set()
+            raise found
+        return found
+
+    model = ServedModel(champion, Publisher("1").load, 0.01)
+    model.watch()
+    try:
+        assert asked.wait(10)
+        assert _until_served(model, "1")
+    finally:
+        model.close()
+
+
+def test_places_are_counted_and_given_back_even_after_a_failure() -> None:
+    admission = Admission(2)
+    with (
+        admission.enter(),
+        admission.enter(),
+        pytest.raises(Overloaded, match="2 searches"),
+        admission.enter(),
+    ):
+        raise AssertionError("a third place")
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError), admission.enter():
+            raise ZeroDivisionError
+    with admission.enter(), admission.enter():
+        pass

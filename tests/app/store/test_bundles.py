@@ -1,0 +1,114 @@
+"""Which model version is served, and going back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.store.bundles import BundleStore
+from app.store.spaces import ensure_space
+from app.store.tables import Bundle, Promotion
+from models.errors import BundleNotFound, UsageError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BundleStore:
+    return BundleStore(tmp_path)
+
+
+def publish(store: BundleStore, session: Session, *versions: str) -> None:
+    space = ensure_space(session, "space", {})
+    for version in versions:
+        store.path_for(version).mkdir(parents=True)
+        store.publish(session, version, space, "a" * 64, {"top1": 0.8})
+
+
+def states(session: Session) -> dict[str, str]:
+    return {bundle.version: bundle.state for bundle in session.scalars(select(Bundle))}
+
+
+def served(store: BundleStore, session: Session) -> str | None:
+    champion = store.champion(session)
+    return champion.version if champion else None
+
+
+def test_before_the_first_publication_nothing_is_served(store: BundleStore, session: Session) -> None:
+    assert store.champion(session) is None
+    assert store.list_bundles(session) == []
+    with pytest.raises(BundleNotFound, match="nothing has been published"):
+        store.rollback(session)
+
+
+def test_publishing_crowns_the_new_and_retires_the_old(store: BundleStore, session: Session) -> None:
+    publish(store, session, "v1", "v2")
+    assert states(session) == {"v1": "retired", "v2": "champion"}
+    champion = store.champion(session)
+    assert champion is not None
+    assert champion.promoted_at is not None
+    assert champion.metrics == {"top1": 0.8}
+    assert [bundle.version for bundle in store.list_bundles(session)] == ["v2", "v1"]
+
+
+def test_rollbacks_walk_back_one_promotion_each_and_end_at_the_first(store: BundleStore, session: Session) -> None:
+    publish(store, session, "v1", "v2", "v3")
+    assert store.rollback(session).version == "v2"
+    assert store.rollback(session).version == "v1"
+    with pytest.raises(BundleNotFound, match="v1 was the first"):
+        store.rollback(session)
+    assert served(store, session) == "v1"
+
+
+def test_a_promotion_after_a_rollback_is_what_the_next_rollback_undoes(store: BundleStore, session: Session) -> None:
+    publish(store, session, "v1", "v2", "v3")
+    store.rollback(session)
+    assert store.promote(session, "v1").state == "champion"
+    assert store.promote(session, "v1").version == "v1"
+    assert store.rollback(session).version == "v2"
+    history = session.execute(select(Promotion.version, Promotion.replaced, Promotion.undone_at).order_by(Promotion.id))
+    assert [(version, replaced, undone is not None) for version, replaced, undone in history] == [
+        ("v1", None, False),
+        ("v2", "v1", False),
+        ("v3", "v2", True),
+        ("v1", "v2", True),
+    ]
+
+
+def test_versions_without_a_row_or_a_folder_are_not_found(store: BundleStore, session: Session) -> None:
+    publish(store, session, "v1", "v2")
+    with pytest.raises(BundleNotFound, match="folder"):
+        store.promote(session, "v9")
+    store.path_for("v9").mkdir()
+    with pytest.raises(BundleNotFound, match="no model version v9"):
+        store.promote(session, "v9")
+    store.path_for("v1").rmdir()
+    with pytest.raises(BundleNotFound, match="folder"):
+        store.rollback(session)
+    assert served(store, session) == "v2"
+
+
+def test_a_version_is_published_once_and_only_with_its_folder(store: BundleStore, session: Session) -> None:
+    publish(store, session, "v1")
+    space = ensure_space(session, "space", {})
+    with pytest.raises(UsageError, match="published before"):
+        store.publish(session, "v1", space, "a" * 64, {})
+    with pytest.raises(BundleNotFound, match="folder"):
+        store.publish(session, "v2", space, "a" * 64, {})
+    assert states(session) == {"v1": "champion"}
+
+
+@pytest.mark.parametrize("version", ["", "../v1", "a/b", ".hidden", "v" * 101, "v1\n", "버전"])
+def test_a_version_never_leaves_its_folder(store: BundleStore, version: str) -> None:
+    with pytest.raises(UsageError, match="model version"):
+        store.path_for(version)
+
+
+def test_the_database_itself_allows_one_champion(store: BundleStore, session: Session) -> None:
+    publish(store, session, "v1")
+    space = ensure_space(session, "space", {})
+    with pytest.raises(IntegrityError), session.begin_nested():
+        session.add(Bundle(version="x", space_id=space, state="champion", manifest_sha256="", metrics={}))
+        session.flush()
