@@ -1,0 +1,54 @@
+# Pickture. `make help` lists what there is; `make demo` and `make test` are all a newcomer needs.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m app
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+# OpenBLAS waits actively; on shared cores more threads are slower (docs/decisions/0006-svm-solver.md).
+export OPENBLAS_NUM_THREADS ?= 2
+
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing; install Python 3.11 or set PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+setup: $(VENV)/.installed ## Make the virtual environment with everything in it
+
+demo: setup ## Rendered catalogue -> training -> a search and a recommendation over HTTP
+	$(RUN) demo
+
+run: setup migrate ## Serve what is in PICKTURE_HOME (default ./var) and print how to reach it from a phone
+	PICKTURE_HOST=$${PICKTURE_HOST:-0.0.0.0} $(RUN) serve
+
+test: setup ## Run the tests
+	$(BIN)/python -m pytest -q
+
+check: setup ## Format, lint, types, import rules, migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.check_migrations
+
+migrate: setup ## Bring the database to this code's revision
+	$(RUN) db upgrade
+
+train-bottlenecks: setup migrate ## Prepare the backbone and store all bottlenecks (resumable)
+	$(RUN) bottlenecks
+
+train: setup migrate ## Train on the stored bottlenecks and publish the bundle
+	$(RUN) train
+
+imagenet-weights: setup ## Fetch Keras' ImageNet weights (needs a network) for PICKTURE_WEIGHTS=imagenet
+	$(BIN)/python -m models.backbone.fetch_imagenet $${PICKTURE_HOME:-var}
+
+bench: setup ## Measure a served model on rendered phone photos and foreign products
+	$(BIN)/python -m tests.bench.rendered
+
+.PHONY: help setup demo run test check migrate train-bottlenecks train imagenet-weights bench
