@@ -34,7 +34,7 @@ check: setup ## Format, lint, types, import rules, migrations
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.check_migrations
+	$(RUN) db check --scratch
 
 migrate: setup ## Bring the database to this code's revision
 	$(RUN) db upgrade

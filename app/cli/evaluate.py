@@ -39,7 +39,7 @@ def command(listing: Path, allow_unlisted: bool, html: Path | None, as_json: boo
     container = build_container(settings)
     try:
         with transaction(container.engine) as session:
-            labels = dict(session.execute(select(Product.sku, Product.label)))
+            labels = dict(session.execute(select(Product.sku, Product.label)).tuples().all())
             hashes = frozenset(session.scalars(select(Image.content_hash)))
         cases = read_cases(listing, labels, allow_unlisted=allow_unlisted)
         recognizer = container.recognizer()

@@ -104,11 +104,10 @@ def remember(
     """Write the vectors that the k-NN memory lacks; returns how many were new."""
     with transaction(engine) as session:
         space_id = ensure_space(session, backbone.space, json.loads(backbone.description.to_json()))
-        present = dict(
-            session.execute(
-                select(ReferenceVector.image_id, ReferenceVector.label).where(ReferenceVector.space_id == space_id)
-            )
+        rows = session.execute(
+            select(ReferenceVector.image_id, ReferenceVector.label).where(ReferenceVector.space_id == space_id)
         )
+        present = dict(rows.tuples().all())
     stored = cache.contains([BottleneckKey(image.content_hash, ORIGINAL) for image in images])
     missing = iter(
         [

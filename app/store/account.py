@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import PicktureError
+from app.errors import DatabaseError
 
 ACCOUNT = "pickture"
 
@@ -32,18 +32,6 @@ _ENTRY = struct.Struct("<HHI")
 _USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
 _NO_ID = 0xFFFFFFFF
 _TRAVERSE = 1
-
-
-class DatabaseError(PicktureError):
-    """The database cannot be used as it is."""
-
-    code = "database_error"
-
-
-class DatabaseUnavailable(DatabaseError):
-    """The database cannot be reached or started; trying again later may help."""
-
-    code = "database_unavailable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from psycopg2.extensions import make_dsn
 from sqlalchemy import Engine, text
 
-from app.store.account import DatabaseError
+from app.errors import DatabaseError
 from app.store.embedded import program
 from models.errors import UsageError
 

@@ -17,20 +17,14 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.errors import DatabaseOutdated, DatabaseUnavailable
 from app.store import drift
-from app.store.account import DatabaseError, DatabaseUnavailable
 from app.store.embedded import EmbeddedServer
 from models.errors import UsageError
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 MINIMUM_SERVER = 150000
 MINIMUM_PGVECTOR = (0, 8)
-
-
-class DatabaseOutdated(DatabaseError):
-    """The database is not at the revision this code needs: ``python -m app db upgrade``."""
-
-    code = "database_outdated"
 
 
 def make_engine(url: str | URL, server: EmbeddedServer | None = None) -> Engine:

@@ -35,7 +35,8 @@ import psycopg2
 from psycopg2 import sql
 from sqlalchemy import URL
 
-from app.store.account import Account, DatabaseError, DatabaseUnavailable, choose_account, open_way
+from app.errors import DatabaseError, DatabaseUnavailable
+from app.store.account import Account, choose_account, open_way
 
 DATABASE = "pickture"
 PORT = 5432

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from models.attributes.types import TypeModel
-from models.training.fit.types import FEWEST_PHOTOS, fit_types
 from models.errors import BundleDamaged, UsageError
+from models.training.fit.types import FEWEST_PHOTOS, fit_types
 
 CENTRES = {"shirt": 0, "shoe": 1, "milk": 2}
 

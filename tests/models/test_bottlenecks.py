@@ -17,8 +17,8 @@ from PIL import Image
 
 from augment.variants import VARIANT_NAMES
 from models.errors import BackboneError, TrainingError, UsageError
-from models.training.bottlenecks.fill import FillProgress, fill_cache
 from models.training.bottlenecks.cache import BottleneckCache, open_cache
+from models.training.bottlenecks.fill import FillProgress, fill_cache
 from models.training.bottlenecks.keys import BottleneckKey, variant_key
 from models.training.bottlenecks.progress import TqdmProgress
 from tests.contracts.fake_backbone import FakeBackbone

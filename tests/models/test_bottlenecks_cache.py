@@ -11,8 +11,8 @@ import pytest
 from models.backbone.preprocessing import normalise
 from models.errors import TrainingError, UsageError
 from models.training.bottlenecks.cache import ROW_BYTES, BottleneckCache, open_cache
-from models.training.bottlenecks.keys import BottleneckKey, PhotoFacts, variant_key
 from models.training.bottlenecks.descriptor import SCENE_SIZE, scene_descriptor
+from models.training.bottlenecks.keys import BottleneckKey, PhotoFacts, variant_key
 from models.values import Float32
 
 SPACE = "fake-space"

@@ -24,6 +24,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
+from app.errors import DatabaseUnavailable
 from app.services.catalogue.archives import opened_catalogue
 from app.services.catalogue.errors import ImportBusy
 from app.services.catalogue.planning import Plan, in_order, make_plan
@@ -36,7 +37,6 @@ from app.services.catalogue.storing import (
     write_images,
     write_products,
 )
-from app.store.account import DatabaseUnavailable
 from app.store.database import transaction
 from app.store.media import MediaStore
 

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from app.config import Settings
-from app.store.account import DatabaseUnavailable
+from app.errors import DatabaseUnavailable
 from app.store.database import (
     MIGRATIONS,
     DatabaseOutdated,

@@ -16,8 +16,9 @@ import psutil
 import pytest
 from sqlalchemy import URL, text
 
+from app.errors import DatabaseError, DatabaseUnavailable
 from app.store import embedded
-from app.store.account import ACCOUNT, DatabaseError, DatabaseUnavailable, choose_account
+from app.store.account import ACCOUNT, choose_account
 from app.store.database import MIGRATIONS, make_engine, transaction
 from app.store.embedded import EmbeddedServer
 
