@@ -32,6 +32,8 @@ from models.vote import VoteSettings
 BUNDLE_FORMAT = 1
 MANIFEST = "manifest.json"
 _MAX_FILE_BYTES = 2 * 2**30
+_MAX_MANIFEST_BYTES = 2**20
+_REQUIRED = frozenset({"settings.json", "metrics.json"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +59,8 @@ class Bundle:
     def load(cls, folder: Path) -> Bundle:
         """Verify every file against the manifest, then read it.
 
-        :raise BundleNotFound: no manifest there. :raise BundleDamaged: a file is missing, changed or
-        unreadable. :raise BundleMismatch: another format.
+        :raise BundleNotFound: no manifest there. :raise BundleDamaged: a file is missing, changed, not
+        listed or unreadable. :raise BundleMismatch: another format.
         """
         manifest, digest = read_manifest(folder)
         verify(folder, manifest)
@@ -82,7 +84,7 @@ class Bundle:
                 metrics=_read_json(folder / "metrics.json"),
                 manifest_sha256=digest,
             )
-        except KeyError as error:
+        except (KeyError, TypeError) as error:
             raise BundleDamaged(f"bundle {folder.name} lacks {error}; train again or roll back") from error
 
 
@@ -107,6 +109,7 @@ def write_bundle(folder: Path, manifest: dict[str, Any], write: Callable[[Path],
                 os.fsync(handle.fileno())
         temporary.chmod(0o755)
         temporary.rename(folder)
+        _sync_folder(folder.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -121,6 +124,8 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleNotFound(f"no bundle in {folder.name}: {MANIFEST} is missing; run `make train`")
+    if path.stat().st_size > _MAX_MANIFEST_BYTES:
+        raise BundleDamaged(f"{MANIFEST} of bundle {folder.name} is larger than {_MAX_MANIFEST_BYTES} bytes")
     raw = path.read_bytes()
     try:
         manifest = json.loads(raw)
@@ -139,11 +144,17 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
 def verify(folder: Path, manifest: dict[str, Any]) -> None:
     """Compare every file with the manifest.
 
-    :raise BundleDamaged: one is missing, too large, or differs; the message names it.
+    :raise BundleDamaged: one is missing, not listed, not in the folder, too large, or differs; the message
+        names it.
     """
+    unlisted = sorted(_REQUIRED - set(manifest["files"]))
+    if unlisted:
+        raise BundleDamaged(f"bundle {folder.name}: {MANIFEST} does not list {unlisted[0]}; train again or roll back")
     for name, expected in manifest["files"].items():
         path = folder / name
-        if Path(name).name != name or not path.is_file():
+        if Path(name).name != name:
+            raise BundleDamaged(f"bundle {folder.name}: {name!r} in {MANIFEST} is no plain file name")
+        if not path.is_file():
             raise BundleDamaged(f"bundle {folder.name}: {name} is missing; restore it or roll back")
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise BundleDamaged(f"bundle {folder.name}: {name} is larger than {_MAX_FILE_BYTES} bytes")
@@ -157,6 +168,15 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a rename in this folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read_json(path: Path) -> Any:

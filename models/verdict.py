@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import BundleDamaged
-from models.values import Prediction, Ranking, VerdictName
+from models.values import CLASSIFIER_NAMES, Prediction, Ranking, VerdictName
 
 SIGNS: tuple[str, ...] = (
     "knn_similarity",
@@ -27,8 +27,9 @@ SIGNS: tuple[str, ...] = (
     "support",
 )
 """What is looked at: cosine to the nearest photo; how much nearer it is than the second label; log of
-FCN's first probability; SVM's first margin; share of classifiers putting the first candidate first;
-log odds of the first candidate's score. A classifier without an answer gives NaN for its signs."""
+FCN's first probability; SVM's first margin; how many of the three classifiers put the first candidate first,
+over three (a lone k-NN agrees with nobody); log odds of the first candidate's score. A classifier without an
+answer gives NaN for its own signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,12 @@ class VerdictSettings:
             settings = cls(**plain)
             if {len(settings.mean), len(settings.scale), len(settings.coefficients)} != {len(SIGNS)}:
                 raise ValueError("wrong number of signs")
+            numbers = [*settings.mean, *settings.scale, *settings.coefficients, settings.intercept]
+            if not all(math.isfinite(number) for number in numbers) or min(settings.scale) <= 0:
+                raise ValueError("a number is not finite, or a scale not positive")
             if not settings.low <= settings.high:
                 raise ValueError("low lies above high")
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise BundleDamaged(f"the verdict's settings are damaged ({error}); train again") from error
         return settings
 
@@ -128,7 +132,7 @@ def signs(predictions: Sequence[Prediction], ranking: Ranking) -> NDArray[np.flo
             knn[0].score - knn[1].score if len(knn) > 1 else math.nan,
             math.log(max(fcn[0].score, 1e-12)) if fcn else math.nan,
             svm[0].score if svm else math.nan,
-            sum(scored[0].label == first.label for scored in ranked.values()) / max(len(ranked), 1),
+            sum(scored[0].label == first.label for scored in ranked.values()) / len(CLASSIFIER_NAMES),
             math.log(score / (1.0 - score)),
         ]
     )

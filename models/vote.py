@@ -74,8 +74,14 @@ class VoteSettings:
         """
         try:
             settings = cls(**data)
-            if set(settings.weights) != set(CLASSIFIER_NAMES) or min(settings.temperatures.values()) <= 0:
-                raise ValueError("weights or temperatures")
+            weights, temperatures = dict(settings.weights), dict(settings.temperatures)
+            if not set(weights) == set(temperatures) == set(CLASSIFIER_NAMES):
+                raise ValueError(f"weights and temperatures name {sorted({*weights, *temperatures})}")
+            numbers = [*weights.values(), *temperatures.values(), settings.slope, settings.intercept]
+            if not all(math.isfinite(number) for number in numbers):
+                raise ValueError("a number is not finite")
+            if min(weights.values()) < 0 or sum(weights.values()) <= 0 or min(temperatures.values()) <= 0:
+                raise ValueError("weights or temperatures out of range")
         except (TypeError, ValueError) as error:
             raise BundleDamaged(f"the vote's settings are damaged ({error}); train again") from error
         return settings
@@ -100,17 +106,21 @@ class Vote:
         evidence = {p.classifier: self.evidence(p) for p in voting}
         labels = sorted({scored.label for p in voting for scored in p.ranked})
         support = {label: self._support(label, voting, evidence) for label in labels}
-        order = sorted(labels, key=lambda label: self._order(label, voting, support[label]))[:k]
+        order = sorted(labels, key=lambda label: self._order(label, voting, support[label]))
         scores = self._confidence([support[label] for label in order])
         return Ranking(
             tuple(
                 Candidate(label, score, {p.classifier: cast_vote(p, label) for p in predictions})
-                for label, score in zip(order, scores, strict=True)
+                for label, score in zip(order[:k], scores[:k], strict=True)
             )
         )
 
     def evidence(self, prediction: Prediction) -> dict[str, float]:
-        """Share of belief, in (0, 1], for each listed label; sums to 1."""
+        """Share of belief, in [0, 1], for each listed label; sums to 1 over the first ``TOP_K``.
+
+        Over those alone, so that a longer list, asked for more candidates, judges the first ones by the same
+        measure as the lists the settings were fitted on.
+        """
         temperature = self.settings.temperatures[prediction.classifier]
         logits = [
             (math.log(max(s.score, _LEAST_PROBABILITY)) if prediction.classifier == "fcn" else s.score) / temperature
@@ -118,7 +128,7 @@ class Vote:
         ]
         top = max(logits)
         powers = [math.exp(logit - top) for logit in logits]
-        total = sum(powers)
+        total = sum(powers[:TOP_K])
         return {s.label: power / total for s, power in zip(prediction.ranked, powers, strict=True)}
 
     def _support(

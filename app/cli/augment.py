@@ -8,6 +8,7 @@ import click
 from PIL import Image
 
 from augment.preview import contact_sheet
+from models.errors import UsageError
 from models.photo import read_photo
 
 
@@ -23,5 +24,9 @@ def command() -> None:
 def preview(image: Path, out: Path, seed: int) -> None:
     """Write a labelled contact sheet of IMAGE and its variants to OUT (PNG)."""
     photo = read_photo(image.read_bytes(), with_advice=False)
-    Image.fromarray(contact_sheet(photo.pixels, seed)).save(out, "PNG")
+    sheet = Image.fromarray(contact_sheet(photo.pixels, seed))
+    try:
+        sheet.save(out, "PNG")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror}); name a file in an existing folder") from error
     click.echo(f"{out}: the original and its variants")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,21 @@ def command(listing: Path, allow_unlisted: bool, html: Path | None, as_json: boo
     container = build_container(settings)
     try:
         with transaction(container.engine) as session:
-            labels = dict(session.execute(select(Product.sku, Product.label)).tuples().all())
+            rows = session.execute(select(Product.sku, Product.label)).all()
+            labels = {sku: label for sku, label in rows}  # noqa: C416  rows are no pairs to mypy
             hashes = frozenset(session.scalars(select(Image.content_hash)))
         cases = read_cases(listing, labels, allow_unlisted=allow_unlisted)
-        recognizer = container.recognizer()
+        served = container.model.current()
+        recognizer = served.recognizer
         assert isinstance(recognizer, Recognizer)
+        catalogue = frozenset(labels.values())
         with tqdm(total=len(cases), desc="evaluate", unit="photo") as bar:
             found = evaluate(
                 cases,
                 recognizer,
                 limits=PhotoLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_photo_pixels),
                 catalogue_hashes=hashes,
+                within=None if served.labels <= catalogue else catalogue,  # as a search does
                 progress=lambda done: _advance(bar, done),
             )
     finally:
@@ -72,8 +77,16 @@ def read_cases(listing: Path, labels: dict[str, str], *, allow_unlisted: bool) -
     """The photos of a CSV.
 
     labels: sku -> label of the whole catalogue.
-    :raise UsageError: no such columns, a missing file, or an unlisted sku; the message names the line.
+    :raise UsageError: no such columns, a missing cell or file, an unlisted sku (the message names the line),
+        or not a CSV in UTF-8.
     """
+    try:
+        return _read_cases(listing, labels, allow_unlisted)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{listing} is not a CSV in UTF-8 ({error}); save it as such") from error
+
+
+def _read_cases(listing: Path, labels: dict[str, str], allow_unlisted: bool) -> list[PhotoCase]:
     with listing.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.DictReader(handle)
         if reader.fieldnames is None or not {"path", "sku"} <= set(reader.fieldnames):
@@ -82,9 +95,11 @@ def read_cases(listing: Path, labels: dict[str, str], *, allow_unlisted: bool) -
             )
         cases: list[PhotoCase] = []
         for row in reader:
-            sku = (row["sku"] or "").strip()
-            path = listing.parent / (row["path"] or "").strip()
             where = f"{listing}, line {reader.line_num}"
+            if row["sku"] is None or row["path"] is None:
+                raise UsageError(f"{where}: a cell is missing; a foreign product has an empty sku: `path,`")
+            sku = unicodedata.normalize("NFC", row["sku"]).strip()
+            path = listing.parent / row["path"].strip()
             if not path.is_file():
                 raise UsageError(f"{where}: there is no file {path}; paths are relative to the CSV")
             if sku and sku not in labels and not allow_unlisted:
@@ -107,10 +122,11 @@ def _lines(result: dict[str, Any]) -> str:
         told.append(f"{name:6}{_percent(row['top1'])}{_percent(row['top5'])}{_percent(row['macro_f1']):>10}")
     told.append("verdict: " + "  ".join(f"{n} {_percent(v).strip()}" for n, v in result["verdict"].items()))
     calibration = result["calibration"]
+    latency = result["latency_ms"] if result["photos"] else {"p50": float("nan"), "p95": float("nan")}
     told.append(
         f"calibration error {_percent(calibration['ece']).strip()}"
         + ("" if calibration["calibrated"] else " (not calibrated)")
-        + f"; latency {result['latency_ms']['p50']:.0f} ms median, {result['latency_ms']['p95']:.0f} ms p95; "
+        + f"; latency {latency['p50']:.0f} ms median, {latency['p95']:.0f} ms p95; "
         f"memory {result['memory_mb']:.0f} MB"
     )
     told += [f"unreadable: {item['path']}: {item['reason']}" for item in result["unreadable"]]

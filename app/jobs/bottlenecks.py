@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.errors import MediaNotFound
 from app.store.database import transaction
 from app.store.media import MediaStore
 from app.store.neighbours import put_vectors, refresh_looks
@@ -45,8 +46,14 @@ class CatalogueImage:
     media: MediaStore
 
     def load(self) -> bytes:
-        """The stored photo."""
-        return self.media.open(self.content_hash, "original")
+        """The stored photo.
+
+        :raise FileNotFoundError: the image store has lost it.
+        """
+        try:
+            return self.media.open(self.content_hash, "original")
+        except MediaNotFound as error:
+            raise FileNotFoundError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +111,10 @@ def remember(
     """Write the vectors that the k-NN memory lacks; returns how many were new."""
     with transaction(engine) as session:
         space_id = ensure_space(session, backbone.space, json.loads(backbone.description.to_json()))
-        rows = session.execute(
+        known = session.execute(
             select(ReferenceVector.image_id, ReferenceVector.label).where(ReferenceVector.space_id == space_id)
         )
-        present = dict(rows.tuples().all())
+        present = {image_id: label for image_id, label in known.all()}  # noqa: C416  rows are no pairs to mypy
     stored = cache.contains([BottleneckKey(image.content_hash, ORIGINAL) for image in images])
     missing = iter(
         [

@@ -80,15 +80,14 @@ def train_and_publish(
     backbone = ready_backbone(settings, say)
     with transaction(engine) as session:
         space_id = find_space(session, backbone.space)
-        images = catalogue_images(session, media)
+        listed = catalogue_images(session, media)
     if space_id is None:
         raise BackboneNotReady(
             f"space {backbone.space} holds no bottlenecks; run `make train-bottlenecks` (`python -m app bottlenecks`)"
         )
     with open_cache(settings.home, backbone.space) as cache:
-        images = _with_bottlenecks(images, cache, options.variants)
-        if not images:
-            raise NotEnoughData("no catalogue photo has bottlenecks; run `make train-bottlenecks` first")
+        images = _with_bottlenecks(listed, cache, options.variants)
+        _say_left_out(listed, images, say)
         photos = _photos(images, cache, options.variants)
         say("scenes and split")
         descriptors = cache.scenes(photos.hashes)
@@ -100,13 +99,28 @@ def train_and_publish(
     trained = train(data, options.fit, say)
     trained.metrics["review"] = review_photos(photos, descriptors, split)
     trained.metrics["weights"] = backbone.weights
+    metrics = _plain(trained.metrics)
     bundles = BundleStore(settings.home)
     say("writing the bundle and its report")
     version, digest = _write(bundles, backbone, trained, split, images)
     with transaction(engine) as session:
-        bundles.publish(session, version, space_id, digest, _plain(trained.metrics))
-        predict_types(session, trained, photos, images)
-    return TrainReport(version, backbone.space, bundles.path_for(version), trained.metrics)
+        bundles.publish(session, version, space_id, digest, metrics)
+        predict_types(session, trained, photos, listed)
+    return TrainReport(version, backbone.space, bundles.path_for(version), metrics)
+
+
+def _say_left_out(
+    listed: Sequence[CatalogueImage], images: Sequence[CatalogueImage], say: Callable[[str], None]
+) -> None:
+    """:raise NotEnoughData: no photo has all its bottlenecks."""
+    left_out = len({image.content_hash for image in listed} - {image.content_hash for image in images})
+    if not images:
+        raise NotEnoughData(
+            f"none of the catalogue's {left_out} photos has the bottlenecks asked for; run `make train-bottlenecks` "
+            "(`python -m app bottlenecks`), or train with --without-variants"
+        )
+    if left_out:
+        say(f"{left_out} photos lack bottlenecks and are left out; `make train-bottlenecks` computes them")
 
 
 def far_foreign_vectors(backbone: Backbone, count: int) -> Float32:
@@ -186,30 +200,38 @@ def _write(
 
 
 def _plain(metrics: Any) -> Any:
-    """Metrics as JSON allows them: NaN becomes null, numpy numbers plain ones."""
+    """Metrics as JSON allows them: NaN and infinity become null, numpy numbers plain ones."""
     if isinstance(metrics, dict):
         return {str(name): _plain(value) for name, value in metrics.items()}
     if isinstance(metrics, list | tuple):
         return [_plain(value) for value in metrics]
     if isinstance(metrics, bool | np.bool_):
         return bool(metrics)
+    if isinstance(metrics, np.integer):
+        return int(metrics)
     if isinstance(metrics, float | np.floating):
-        return None if np.isnan(metrics) else float(metrics)
+        return float(metrics) if np.isfinite(metrics) else None
     return metrics
 
 
 def predict_types(session: Session, trained: Trained, photos: TrainingPhotos, images: Sequence[CatalogueImage]) -> int:
-    """Store a predicted type, with its confidence, for each product whose row gives none; returns how many."""
+    """Store a predicted type, with its confidence, for each product whose row gives none; returns how many.
+
+    images: all of the catalogue; those without a bottleneck in ``photos`` say nothing of their product.
+    """
     lacking = set(session.scalars(select(Product.id).where(Product.type.is_(None))))
     if trained.types is None:
         return 0
+    row_of = {content_hash: row for row, content_hash in enumerate(photos.hashes)}
     rows: dict[int, list[int]] = {}
-    for i, image in enumerate(images):
-        if image.product_id in lacking:
-            rows.setdefault(image.product_id, []).append(i)
+    for image in images:
+        if image.product_id in lacking and image.content_hash in row_of:
+            rows.setdefault(image.product_id, []).append(row_of[image.content_hash])
+    told = 0
     for product_id, members in rows.items():
         guess = trained.types.predict_product(photos.originals[members])
         if guess is not None:
+            told += 1
             session.execute(
                 update(Product)
                 .where(Product.id == product_id)
@@ -219,4 +241,4 @@ def predict_types(session: Session, trained: Trained, photos: TrainingPhotos, im
                     predicted_type_confidence=guess.confidence,
                 )
             )
-    return len(rows)
+    return told

@@ -7,7 +7,11 @@ the TensorFlow runtime, never by the serving path.
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from models.backbone.preprocessing import SCALE
@@ -36,10 +40,26 @@ def load_keras() -> tuple[Any, Any]:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    import keras
-    import tensorflow
+    with _silent_stderr():
+        import keras
+        import tensorflow
 
     return tensorflow, keras
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drop what native code writes to file descriptor 2 meanwhile: TensorFlow reports a missing GPU there before
+    its own log level counts. Exceptions are not affected."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def build_network() -> Any:

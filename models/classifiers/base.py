@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from models.errors import BundleDamaged, UsageError
 from models.values import BOTTLENECK_SIZE, TOP_K, ClassifierName, Float32, Prediction, Scored
+
+_MAX_UNPACKED_BYTES = 2 * 2**30
+"""What a saved classifier may grow to in memory: 200,000 labels and more; a crafted npz could unpack to anything."""
 
 
 class Classifier(Protocol):
@@ -46,12 +50,15 @@ def check_vectors(vectors: Float32, k: int) -> None:
         raise UsageError(f"k must be at least 1, got {k}")
 
 
-def best(scores: NDArray[np.floating], labels: Sequence[str], k: int) -> tuple[Scored, ...]:
-    """The ``k`` largest of ``scores`` (L,) with their labels, best first; ties by label.
+def best(
+    logits: NDArray[np.floating], scores: NDArray[np.floating], labels: Sequence[str], k: int
+) -> tuple[Scored, ...]:
+    """The ``k`` labels of the largest ``logits`` (L,) with their ``scores`` (L,), best first; ties by label.
 
-    ``labels`` must be sorted, so that a stable sort by score leaves ties in label order.
+    Ordered by the logits: a softmax in float32 rounds far-off labels to one and the same 0. ``labels`` must be
+    sorted, so that a stable sort leaves ties in label order.
     """
-    order = np.argsort(-scores, kind="stable")[:k]
+    order = np.argsort(-logits, kind="stable")[:k]
     return tuple(Scored(labels[i], float(scores[i])) for i in order)
 
 
@@ -71,13 +78,15 @@ class LinearModel:
                 f"expected weight ({BOTTLENECK_SIZE}, {len(labels)}) and bias ({len(labels)},), "
                 f"got {weight.shape} and {bias.shape}"
             )
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise UsageError("a linear model's weights hold NaN or infinity; its training diverged, train again")
         self.weight = np.ascontiguousarray(weight, dtype=np.float32)
         self.bias = np.ascontiguousarray(bias, dtype=np.float32)
         self.labels = tuple(labels)
         self.known = frozenset(labels)
 
     def scores(self, logits: Float32) -> Float32:
-        """The classifier's own score from the logits (n, competing labels): higher is better."""
+        """The classifier's own score from the logits (n, competing labels); rises with the logit."""
         raise NotImplementedError
 
     def predict(self, vectors: Float32, within: frozenset[str] | None = None, k: int = TOP_K) -> list[Prediction]:
@@ -88,8 +97,10 @@ class LinearModel:
         if not competing:
             return [Prediction(self.name, (), self.known) for _ in vectors]
         logits = vectors @ self.weight + self.bias
-        scores = self.scores(logits if len(columns) == len(self.labels) else logits[:, columns])
-        return [Prediction(self.name, best(row, competing, k), self.known) for row in scores]
+        if len(columns) < len(self.labels):
+            logits = logits[:, columns]
+        rows = zip(logits, self.scores(logits), strict=True)
+        return [Prediction(self.name, best(*row, competing, k), self.known) for row in rows]
 
     def save(self, path: Path) -> None:
         """Write weight, bias and labels as npz (no pickle)."""
@@ -99,10 +110,14 @@ class LinearModel:
     def load(cls, path: Path) -> LinearModel:
         """Read what ``save`` wrote.
 
-        :raise BundleDamaged: not such a file.
+        :raise BundleDamaged: not such a file, or one that would unpack to more than 2 GiB.
         """
         try:
+            with zipfile.ZipFile(path) as packed:
+                size = sum(member.file_size for member in packed.infolist())
+            if size > _MAX_UNPACKED_BYTES:
+                raise ValueError(f"it unpacks to {size} bytes, at most {_MAX_UNPACKED_BYTES} are expected")
             with np.load(path, allow_pickle=False) as data:
                 return cls(data["weight"], data["bias"], [str(label) for label in data["labels"]])
-        except (OSError, KeyError, ValueError, UsageError) as error:
+        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, UsageError) as error:
             raise BundleDamaged(f"{path.name} is not a saved classifier ({error}); train again") from error

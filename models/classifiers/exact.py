@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.classifiers.base import check_vectors
 from models.errors import UsageError
 from models.values import TOP_K, Float32
 
@@ -34,7 +35,11 @@ class ExactNeighbours:
     def nearest(
         self, vectors: Float32, k: int = TOP_K, within: frozenset[str] | None = None
     ) -> list[list[tuple[str, float]]]:
-        """See ``models.values.Neighbours.nearest``."""
+        """See ``models.values.Neighbours.nearest``.
+
+        :raise UsageError: not (n, 2048), NaN, or ``k`` below 1.
+        """
+        check_vectors(vectors, k)
         competing = np.array([within is None or str(label) in within for label in self._labels], dtype=bool)
         if not competing.any():
             return [[] for _ in vectors]

@@ -2,7 +2,7 @@
 
 For each fold, the three classifiers are fitted on the other folds (a tenth of their scenes being the
 validation set of early stopping and of the grid search for C) and judge the fold's photos: *known*.
-Then, with one fifth of the labels hidden from FCN and SVM, they judge the hidden labels' photos of the
+Then, with a part of the labels (one K-th) hidden from FCN and SVM, they judge the hidden labels' photos of the
 fold twice: with those labels in the k-NN memory (*new* products) and without (*foreign*, near). A photo
 whose label has no other scene cannot be known and is judged as near-foreign.
 """
@@ -10,6 +10,7 @@ whose label has no other scene cannot be known and is judged as near-foreign.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from models.classifiers.exact import ExactNeighbours
 from models.classifiers.fcn import FcnClassifier
 from models.classifiers.knn import KnnClassifier
 from models.classifiers.svm import SvmClassifier
+from models.errors import SplitError
 from models.training.data import TrainingPhotos, trainable_labels
 from models.training.fit.fcn import FcnFit, FcnSettings, fit_fcn
 from models.training.fit.svm import C_GRID, SvmFit, fit_svm, search_c
@@ -85,8 +87,14 @@ def cross_fit(
     """Judge every photo outside the hold-out.
 
     far_foreign: float32 (m, 2048), bottlenecks of photos from another world; m may be 0.
+    :raise SplitError: a photo has no place in the split.
     """
     settings = settings or CrossFitSettings()
+    unplaced = [h for h in photos.hashes if h not in split.places]
+    if unplaced:
+        raise SplitError(
+            f"{len(unplaced)} of {len(photos)} photos have no place in the split, first {unplaced[0][:12]}: split anew"
+        )
     places = [split.places[h] for h in photos.hashes]
     folds = np.array([place.fold for place in places])
     scenes = np.array([place.scene for place in places])
@@ -100,7 +108,7 @@ def cross_fit(
         lone = np.array([i for i in own if photos.labels[i] not in taught], dtype=np.intp)
         if not len(own) or not len(training):
             continue
-        held, fitted = _validation_part(training, scenes, settings.seed + fold)
+        held, fitted = _validation_part(training, photos.labels, scenes, settings.seed + fold)
         progress(f"fold {fold + 1}/{split.folds}: all labels")
         fit = _fit(photos.subset(fitted), photos.subset(held), settings)
         _record(result, fit)
@@ -215,13 +223,32 @@ def _hiding(labels: Sequence[str], folds: int, seed: int) -> list[frozenset[str]
 
 
 def _validation_part(
-    training: NDArray[np.intp], scenes: NDArray[np.int_], seed: int
+    training: NDArray[np.intp], labels: Sequence[str], scenes: NDArray[np.int_], seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(validation, rest): whole scenes in random order until a tenth of the photos is reached."""
-    own = scenes[training]
-    order = np.unique(own)
+    """(validation, rest): whole scenes, drawn at random, up to a tenth of the photos.
+
+    A scene is taken only if each of its labels keeps enough photos to be learned from the rest: validating
+    must not make FCN and SVM forget a label. Where every scene is larger than a tenth, the smallest is taken;
+    nothing where no label can spare one.
+    """
+    photos_of: dict[int, Counter[str]] = {}
+    for i in training:
+        photos_of.setdefault(int(scenes[i]), Counter())[labels[i]] += 1
+    left = Counter(labels[i] for i in training)
+    order = sorted(photos_of)
     np.random.default_rng(seed).shuffle(order)
-    sizes = np.array([(own == scene).sum() for scene in order])
-    chosen = order[np.cumsum(sizes) <= max(1, round(_VALIDATION_SHARE * len(training)))]
-    held = np.isin(own, chosen)
+
+    def spared(scene: int) -> bool:
+        return all(left[label] - count >= LEAST_PHOTOS_TO_TRAIN for label, count in photos_of[scene].items())
+
+    budget = max(1, round(_VALIDATION_SHARE * len(training)))
+    chosen: set[int] = set()
+    for scene in order:
+        if photos_of[scene].total() <= budget and spared(scene):
+            chosen.add(scene)
+            left -= photos_of[scene]
+            budget -= photos_of[scene].total()
+    if not chosen:
+        chosen = set(sorted(filter(spared, order), key=lambda scene: photos_of[scene].total())[:1])
+    held = np.isin(scenes[training], sorted(chosen))
     return training[held], training[~held]

@@ -24,9 +24,6 @@ CROSS_LABEL_PERCENTILE = 90.0
 DEFAULT_LIKENESS = 0.93
 """Threshold where there is only one label to compare with."""
 
-NEAR_DUPLICATE_LIKENESS = 0.985
-"""Cosine of descriptors above which two photos are called near-duplicates in reports."""
-
 _SAMPLE = 4000
 
 
@@ -39,13 +36,14 @@ def cluster_scenes(descriptors: Float32, labels: Sequence[str], hashes: Sequence
     """
     n = len(labels)
     names = np.array(labels, dtype=np.str_)
-    threshold = likeness_threshold(descriptors, names)
+    _, same = np.unique(np.array(hashes, dtype=np.str_), return_inverse=True)
+    single = _listed_once(same, names)
+    threshold = likeness_threshold(descriptors[single], names[single])
     pairs: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
     for name in np.unique(names):
         members = np.flatnonzero(names == name)
         first, second = np.nonzero(np.triu(descriptors[members] @ descriptors[members].T > threshold, 1))
         pairs.append((members[first], members[second]))
-    _, same = np.unique(np.array(hashes, dtype=np.str_), return_inverse=True)
     leader = np.full(same.max() + 1 if n else 0, -1)
     for i, group in enumerate(same):
         if leader[group] < 0:
@@ -54,6 +52,17 @@ def cluster_scenes(descriptors: Float32, labels: Sequence[str], hashes: Sequence
     rows, columns = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
     graph = coo_matrix((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
+
+
+def _listed_once(contents: NDArray[np.intp], labels: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Whether each photo's content (a number) comes under one label only.
+
+    The others say nothing of how alike photos of different products are, and a tenth of them would be enough
+    to lift the threshold to 1 and tear all scenes apart.
+    """
+    listings = np.unique(np.stack([contents.astype(np.str_), labels]), axis=1)
+    numbers, counts = np.unique(listings[0].astype(np.intp), return_counts=True)
+    return np.asarray(~np.isin(contents, numbers[counts > 1]))
 
 
 def likeness_threshold(descriptors: Float32, labels: NDArray[np.str_], seed: int = 0) -> float:

@@ -3,8 +3,9 @@
 Roles (decision 4): *train* and *validation* may be shown to backbone training; *calibration*, *test*
 and *hold_out* never. Classifiers are measured by K scene-grouped folds over everything but the
 hold-out, and the published ones are then fitted on all of that. Only the hold-out, on which champion
-and challenger are compared, is never trained on by anything. A photo keeps its role for ever: a new
-split is made from the old one plus the new photos.
+and challenger are compared, is never trained on by anything. A photo keeps its role: a new split is made
+from the old one plus the new photos. Where a new photo joins two scenes of different roles into one, the
+less protected role wins: a photo may leave the hold-out, but none that was trained on ever enters it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from models.errors import SplitError
 
 SPLIT_FORMAT = 1
 FOLDS = 5
-LEAST_PHOTOS_TO_HOLD_OUT = 3
-"""Labels with fewer originals are never held out: they could not be recognised any more."""
+LEAST_PHOTOS_TO_HOLD_OUT = 4
+"""Labels with fewer originals are never held out: FCN and SVM need three of them to learn the label."""
 
 SHARES: Mapping[str, float] = {"validation": 0.08, "calibration": 0.08, "test": 0.10, "hold_out": 0.10}
 """Share of each label's photos per role; the rest is train."""
@@ -68,9 +69,15 @@ class Split:
             if data["format"] != SPLIT_FORMAT:
                 raise ValueError(f"format {data['format']}, this version reads {SPLIT_FORMAT}")
             places = {h: PhotoPlace(str(r), int(f), int(s)) for h, (r, f, s) in data["photos"].items()}
+            unknown = {place.role for place in places.values()} - set(_PROTECTION)
+            if unknown:
+                raise ValueError(f"unknown role {min(unknown)!r}")
             return cls(places, int(data["folds"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SplitError(f"{path} is not a split file ({error}); remove it to split anew") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SplitError(
+                f"{path} is not a split file ({error}); restore it (every bundle holds the split.json it was trained "
+                "with), or remove it to split anew: figures before and after are then not comparable"
+            ) from error
 
 
 def make_split(
@@ -87,15 +94,16 @@ def make_split(
     hashes, labels, scenes: n each. earlier: the split before, whose roles are kept (new scene-mates
     of a photo join its role).
     Within each label, scenes are drawn in random order and each goes where that label lacks most.
-    A label keeps at least one scene outside the hold-out, and labels with fewer than
-    ``LEAST_PHOTOS_TO_HOLD_OUT`` photos or a single scene are all train.
+    A label keeps at least one scene outside the hold-out, whatever the earlier split says; labels with
+    fewer than ``LEAST_PHOTOS_TO_HOLD_OUT`` photos or a single scene are all train, and so is a scene that
+    two labels share (one photo under both), since no measure can trust it.
     :raise SplitError: folds below 2.
     """
     if folds < 2:
         raise SplitError(f"cross-validation needs at least 2 folds, got {folds}")
     rng = np.random.default_rng(seed)
     members = _members(labels, scenes)
-    roles = _earlier_roles(hashes, scenes, earlier)
+    roles = {**_earlier_roles(hashes, scenes, earlier), **dict.fromkeys(_shared(members), "train")}
     fold_of: dict[int, int] = {}
     fold_load = np.zeros(folds)
     for label in sorted(members):
@@ -104,12 +112,18 @@ def make_split(
         holdable = total >= LEAST_PHOTOS_TO_HOLD_OUT and len(own) > 1
         order = sorted(own)
         rng.shuffle(order)
-        counts: Counter[str] = Counter()
+        if not holdable:
+            roles |= dict.fromkeys(order, "train")
+        elif all(roles.get(scene) == "hold_out" for scene in order):
+            roles[order[0]] = "train"
+        counts = Counter({role: sum(own[s] for s in order if roles.get(s) == role) for role in _PROTECTION})
         label_load = np.zeros(folds)
         for scene in order:
             if scene not in roles:
                 roles[scene] = _role(holdable, counts, own[scene], total)
-            counts[roles[scene]] += own[scene]
+                counts[roles[scene]] += own[scene]
+            if roles[scene] == "hold_out":
+                continue
             if scene not in fold_of:
                 fold_of[scene] = int(np.lexsort((fold_load, label_load))[0])
             label_load[fold_of[scene]] += own[scene]
@@ -129,16 +143,22 @@ def _members(labels: Sequence[str], scenes: NDArray[np.intp]) -> dict[str, dict[
     return members
 
 
+def _shared(members: Mapping[str, Mapping[int, int]]) -> set[int]:
+    """Scenes that several labels have photos in."""
+    labels_of = Counter(scene for own in members.values() for scene in own)
+    return {scene for scene, count in labels_of.items() if count > 1}
+
+
 def _earlier_roles(hashes: Sequence[str], scenes: NDArray[np.intp], earlier: Split | None) -> dict[int, str]:
-    """Roles that scenes inherit; where photos of several roles now share a scene, the most protected wins."""
+    """Roles that scenes inherit; where photos of several roles now share a scene, the least protected wins."""
     inherited: dict[int, str] = {}
     if earlier is None:
         return inherited
     for content_hash, scene in zip(hashes, scenes, strict=True):
         place = earlier.places.get(content_hash)
         if place is not None:
-            present = inherited.get(int(scene), "train")
-            inherited[int(scene)] = max(present, place.role, key=_PROTECTION.index)
+            present = inherited.get(int(scene), place.role)
+            inherited[int(scene)] = min(present, place.role, key=_PROTECTION.index)
     return inherited
 
 

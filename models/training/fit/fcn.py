@@ -6,13 +6,13 @@ steps; ``FcnSettings.paper()`` gives the paper's setting.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.backbone.network import load_keras
 from models.classifiers.fcn import FcnClassifier
 from models.errors import NotEnoughData
 from models.values import Float32
@@ -21,11 +21,19 @@ _Coded = tuple[Float32, NDArray[np.int_]]
 """Standardised bottlenecks (n, 2048) and label numbers (n,)."""
 
 
+_LEAST_STEPS_AN_EPOCH = 50
+"""Small catalogues are repeated within an epoch, so that looking at the validation photos costs little."""
+
+_LEAST_GAIN = 1e-3
+"""A validation loss counts as better when it is lower by this much."""
+
+
 @dataclass(frozen=True, slots=True)
 class FcnSettings:
     """How to fit.
 
-    learning_rate: Adam's. batch_size: photos a step. max_steps: gradient steps at most.
+    learning_rate: Adam's. batch_size: photos a step. max_steps: gradient steps at most, rounded to whole
+        epochs, one at least.
     patience: epochs without a better validation loss before it stops; 0 never stops early.
     dropout: share of bottleneck values dropped in training. label_smoothing: 0..1.
     """
@@ -85,15 +93,29 @@ def fit_fcn(
     taught = ((training[0] - centre) / scale, np.array([index[label] for label in training[1]]))
     (weight, bias), history = _run(taught, held, len(names), settings)
     weight = weight / scale
-    steps_an_epoch = -(-len(training[1]) // settings.batch_size)
+    steps_an_epoch = _steps_an_epoch(len(training[1]), settings)
     stopped_early = validation is not None and settings.patience > 0
-    best = int(np.argmin([row[1] for row in history])) + 1 if stopped_early else len(history)
+    best = _best_epoch(history) if stopped_early else len(history)
     return FcnFit(
         FcnClassifier(weight, bias - centre @ weight, names),
         len(history) * steps_an_epoch,
         best * steps_an_epoch,
         tuple(history),
     )
+
+
+def _best_epoch(history: Sequence[tuple[float, float, float]]) -> int:
+    """The 1-based epoch that early stopping keeps: the last one that lowered the loss by ``_LEAST_GAIN``."""
+    best, least = 1, float("inf")
+    for epoch, (_, loss, _) in enumerate(history, start=1):
+        if loss < least - _LEAST_GAIN:
+            best, least = epoch, loss
+    return best
+
+
+def _steps_an_epoch(photos: int, settings: FcnSettings) -> int:
+    whole = -(-photos // settings.batch_size)
+    return min(max(whole, _LEAST_STEPS_AN_EPOCH), settings.max_steps)
 
 
 def _scale(vectors: Float32) -> float:
@@ -105,11 +127,7 @@ def _run(
     training: _Coded, validation: _Coded | None, n_labels: int, settings: FcnSettings
 ) -> tuple[tuple[Float32, Float32], list[tuple[float, float, float]]]:
     """Train in Keras; returns (weight, bias) in standardised coordinates and the history."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    import keras
-    import tensorflow as tf
-
+    tf, keras = load_keras()
     keras.utils.set_random_seed(settings.seed)
     model = keras.Sequential(
         [
@@ -121,33 +139,53 @@ def _run(
     model.compile(
         optimizer=keras.optimizers.Adam(settings.learning_rate),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
-        metrics=["accuracy"],
     )
-    steps = -(-len(training[1]) // settings.batch_size)
+    steps = _steps_an_epoch(len(training[1]), settings)
+    # Row numbers are shuffled and whole batches gathered: handling photos one by one takes ten times as long.
+    vectors, codes = tf.constant(training[0]), tf.constant(training[1])
     data = (
-        tf.data.Dataset.from_tensor_slices(training)
+        tf.data.Dataset.range(len(training[1]))
         .shuffle(len(training[1]), seed=settings.seed)
+        .repeat()
         .batch(settings.batch_size)
-        .map(lambda x, y: (x, tf.one_hot(y, n_labels)))
+        .map(lambda rows: (tf.gather(vectors, rows), tf.one_hot(tf.gather(codes, rows), n_labels)))
         .prefetch(2)
     )
-    held = None
-    callbacks = []
-    if validation is not None:
-        held = (validation[0], keras.utils.to_categorical(validation[1], n_labels))
-        if settings.patience:
-            callbacks.append(
-                keras.callbacks.EarlyStopping("val_loss", patience=settings.patience, restore_best_weights=True)
+    history: list[tuple[float, float, float]] = []
+
+    def look(epoch: int, logs: dict[str, float]) -> None:
+        # In numpy: Keras would build a data pipeline anew for these few photos after every epoch.
+        loss, top1 = _validate(model.layers[-1].get_weights(), validation)
+        logs["val_loss"] = loss
+        history.append((float(logs["loss"]), loss, top1))
+
+    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=look)]
+    if validation is not None and settings.patience:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss", min_delta=_LEAST_GAIN, patience=settings.patience, restore_best_weights=True
             )
-    past = model.fit(
+        )
+    model.fit(
         data,
         epochs=max(1, round(settings.max_steps / steps)),
-        validation_data=held,
+        steps_per_epoch=steps,
         callbacks=callbacks,
+        shuffle=False,
         verbose=0,
-    ).history
+    )
     weight, bias = model.layers[-1].get_weights()
     keras.backend.clear_session()
-    nothing = [float("nan")] * len(past["loss"])
-    rows = zip(past["loss"], past.get("val_loss", nothing), past.get("val_accuracy", nothing), strict=True)
-    return (weight, bias), [(float(a), float(b), float(c)) for a, b, c in rows]
+    return (weight, bias), history
+
+
+def _validate(weights: Sequence[Float32], validation: _Coded | None) -> tuple[float, float]:
+    """(mean cross-entropy, Top-1) on the validation photos; NaN without any."""
+    if validation is None:
+        return float("nan"), float("nan")
+    vectors, codes = validation
+    logits = (vectors @ weights[0] + weights[1]).astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    own = logits[np.arange(len(codes)), codes]
+    loss = np.log(np.exp(logits).sum(axis=1)) - own
+    return float(loss.mean()), float((logits.argmax(axis=1) == codes).mean())

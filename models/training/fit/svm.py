@@ -58,7 +58,10 @@ def search_c(
     """Grid search: the C with the best validation Top-1; among equals the smallest (widest margin).
 
     training, validation: (vectors (n, 2048), n labels) each.
+    :raise NotEnoughData: no validation photo, no value of C, or fewer than two labels.
     """
+    if not len(validation[1]) or not grid:
+        raise NotEnoughData(f"choosing C needs photos and values, got {len(validation[1])} and {len(grid)}")
     problem = _Problem(*training)
     truth = np.array(validation[1], dtype=np.str_)
     tried: list[tuple[float, float]] = []

@@ -106,7 +106,8 @@ def rules_table(photos: Sequence[VotedPhoto]) -> dict[str, Any]:
 def _holds(table: dict[str, Any], measure: str) -> bool:
     best = max(CLASSIFIER_NAMES, key=lambda name: table[name][measure]["mean"])
     gap = table[best][f"vote_minus_{measure}"]
-    return bool(gap["mean"] >= -max(gap["standard_error"], 0.0) - 1e-12)
+    slack = 0.0 if np.isnan(gap["standard_error"]) else gap["standard_error"]  # one fold has no spread
+    return bool(gap["mean"] >= -slack - 1e-12)
 
 
 def _hits(photos: Sequence[VotedPhoto], rule: str, k: int) -> np.ndarray:
