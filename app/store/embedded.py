@@ -20,6 +20,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -77,6 +78,11 @@ class Postmaster:
     socket_folder: Path
     ready: bool
 
+    @property
+    def reachable(self) -> bool:
+        """Whether its socket is still there: something that cleans temporary folders may have taken it."""
+        return (self.socket_folder / f".s.PGSQL.{PORT}").exists()
+
 
 class EmbeddedServer:
     """The server of one state folder; any number of processes may hold one of these.
@@ -100,7 +106,7 @@ class EmbeddedServer:
         """
         account = choose_account(self.folder)
         running = self.running()
-        if running is None or not running.ready:
+        if running is None or not running.ready or not running.reachable:
             with self._locked(account):
                 running = self._start(account)
         return self._url(running)
@@ -113,11 +119,7 @@ class EmbeddedServer:
         with self._locked(account):
             if self.running() is None:
                 return False
-            self._run(
-                "pg_ctl",
-                ["stop", "-w", "-m", "fast", "-t", str(int(self.timeout_s)), "-D", str(self.data)],
-                account,
-            )
+            self._stop(account)
             return True
 
     def revive(self) -> URL | None:
@@ -185,7 +187,11 @@ class EmbeddedServer:
 
     def _start(self, account: Account | None) -> Postmaster:
         running = self.running()
+        if running is not None and running.ready and not running.reachable:
+            self._stop(account)
+            running = None
         if running is None:
+            self._end_stray()
             if not self.data.exists():
                 self._create_cluster(account)
             self._clear_stale()
@@ -226,6 +232,25 @@ class EmbeddedServer:
             self._pid_file.unlink()
             for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
                 (stale.socket_folder / name).unlink(missing_ok=True)
+
+    def _stop(self, account: Account | None) -> None:
+        wait = ["-w", "-t", str(int(self.timeout_s))]
+        self._run("pg_ctl", ["stop", *wait, "-m", "fast", "-D", str(self.data)], account)
+
+    def _end_stray(self) -> None:
+        """End a server that still runs on this path without a pid file there: its folder was deleted under it.
+
+        Left alone it would notice within a minute, and take the new server's socket with it when it goes.
+        SIGQUIT is PostgreSQL's immediate shutdown, which loses nothing that was committed.
+        """
+        strays = [
+            process
+            for process in psutil.process_iter(["name", "cmdline"])
+            if process.info["name"] == "postgres" and str(self.data) in (process.info["cmdline"] or ())
+        ]
+        for process in strays:
+            process.send_signal(signal.SIGQUIT)
+        psutil.wait_procs(strays, timeout=self.timeout_s)
 
     def _orphans(self) -> bool:
         return any(

@@ -147,6 +147,31 @@ def test_a_stale_pid_file_with_the_number_of_a_living_stranger_does_not_block(se
     assert _ask(server.start(), "SELECT 1") == 1
 
 
+def test_a_server_whose_socket_was_cleaned_away_is_started_again(server: EmbeddedServer) -> None:
+    before = server.running()
+    assert before is not None
+    (before.socket_folder / f".s.PGSQL.{embedded.PORT}").unlink()
+    server.start()
+    after = server.running()
+    assert after is not None
+    assert after.reachable
+    assert after.pid != before.pid
+
+
+def test_a_home_deleted_under_its_server_can_be_used_again_at_once(server: EmbeddedServer) -> None:
+    before = server.running()
+    assert before is not None
+    shutil.rmtree(server.folder)
+    try:
+        server.start()
+        after = server.running()
+        assert after is not None
+        assert after.pid != before.pid
+        assert not psutil.pid_exists(before.pid), "or it would take the new socket with it when it notices"
+    finally:
+        server.start()
+
+
 def test_a_server_stopped_on_purpose_stays_stopped(server: EmbeddedServer) -> None:
     engine = make_engine(server.start(), server)
     assert server.stop()
