@@ -62,7 +62,7 @@ def _table3(table: dict[str, Any]) -> list[str]:
     if not table:
         return ["no label has photos of two scenes: nothing could be cross-validated; k-NN serves alone"]
     told = [f"{'':6}{'Top-1':>14}{'Top-5':>14}{'macro-F1':>14}{'fit s':>10}"]
-    for name in ("fcn", "knn", "svm", "vote"):
+    for name in [name for name in ("fcn", "knn", "svm", "vote") if name in table]:
         row = table[name]
         cells = "".join(
             f"{100 * row[measure]['mean']:8.1f} ±{100 * row[measure]['std']:4.1f}"

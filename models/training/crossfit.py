@@ -12,11 +12,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.backbone.network import load_keras
 from models.classifiers.base import Classifier
 from models.classifiers.exact import ExactNeighbours
 from models.classifiers.fcn import FcnClassifier
@@ -30,7 +31,7 @@ from models.training.splits import Split
 from models.values import Float32, Prediction
 
 LEAST_PHOTOS_TO_TRAIN = 3
-"""Originals a label needs before FCN and SVM learn it; below, k-NN alone knows it."""
+"""Originals outside the hold-out that a label needs before FCN and SVM learn it; below, k-NN alone knows it."""
 
 _VALIDATION_SHARE = 0.1
 
@@ -98,6 +99,8 @@ def cross_fit(
     places = [split.places[h] for h in photos.hashes]
     folds = np.array([place.fold for place in places])
     scenes = np.array([place.scene for place in places])
+    developed = [label for label, fold in zip(photos.labels, folds, strict=True) if fold >= 0]
+    trainable = trainable_labels(developed, LEAST_PHOTOS_TO_TRAIN)
     hidden_in = _hiding(sorted(set(photos.labels)), split.folds, settings.seed)
     result = CrossFit()
     for fold in range(split.folds):
@@ -110,7 +113,7 @@ def cross_fit(
             continue
         held, fitted = _validation_part(training, photos.labels, scenes, settings.seed + fold)
         progress(f"fold {fold + 1}/{split.folds}: all labels")
-        fit = _fit(photos.subset(fitted), photos.subset(held), settings)
+        fit = _fit_at(photos.subset(fitted), photos.subset(held), trainable, settings)
         _record(result, fit)
         memory = photos.subset(training)
         models = _with_memory(fit, memory)
@@ -127,7 +130,10 @@ def cross_fit(
             continue
         progress(f"fold {fold + 1}/{split.folds}: {len(hidden)} labels hidden")
         shown = np.array([photos.labels[i] not in hidden for i in range(len(photos))])
-        narrow = _refit(photos.subset(fitted[shown[fitted]]), photos.subset(held[shown[held]]), settings, fit)
+        at_same_c = replace(settings, c_grid=(fit.c,))
+        narrow = _fit_at(
+            photos.subset(fitted[shown[fitted]]), photos.subset(held[shown[held]]), trainable - hidden, at_same_c
+        )
         result.new += _judge(_with_memory(narrow, memory), photos.subset(asked), fold)
         without = _with_memory(narrow, photos.subset(training[shown[training]]))
         asked_photos = photos.subset(asked)
@@ -144,20 +150,12 @@ class _Fit:
     seconds: dict[str, float]
 
 
-def _fit(training: TrainingPhotos, validation: TrainingPhotos, settings: CrossFitSettings) -> _Fit:
-    """FCN with early stopping and SVM with its grid search, on the labels with enough photos."""
-    return _fit_at(training, validation, settings, settings.c_grid)
-
-
-def _refit(training: TrainingPhotos, validation: TrainingPhotos, settings: CrossFitSettings, like: _Fit) -> _Fit:
-    """The same at the C already found."""
-    return _fit_at(training, validation, settings, (like.c,))
-
-
 def _fit_at(
-    training: TrainingPhotos, validation: TrainingPhotos, settings: CrossFitSettings, grid: Sequence[float]
+    training: TrainingPhotos, validation: TrainingPhotos, trainable: frozenset[str], settings: CrossFitSettings
 ) -> _Fit:
-    taught = trainable_labels(training.labels, LEAST_PHOTOS_TO_TRAIN)
+    """FCN with early stopping and SVM with its grid search, on the labels that have enough photos in all folds."""
+    grid = settings.c_grid
+    taught = trainable & frozenset(training.labels)
     training = training.subset(np.array([i for i, label in enumerate(training.labels) if label in taught], np.intp))
     validation = validation.subset(
         np.array([i for i, label in enumerate(validation.labels) if label in taught], np.intp)
@@ -165,6 +163,7 @@ def _fit_at(
     if len(taught) < 2 or not len(validation):
         return _Fit(None, None, grid[0], (), {"fcn": 0.0, "svm": 0.0})
     augmented = training.augmented()
+    load_keras()  # importing it takes seconds, which are not fitting
     started = time.perf_counter()
     fcn = fit_fcn(augmented, validation.plain(), settings.fcn)
     middle = time.perf_counter()

@@ -72,7 +72,8 @@ def evaluate(
     catalogue_hashes: content hashes of the reference photos, by which leaked photos are noticed (also
     by ``LEAKED_COSINE``). Leaked photos are counted, and stay in the figures: the caller must say so.
     within: the labels that may be named, as in serving. progress: called with the photos done so far.
-    Photos that cannot be read are listed under ``unreadable`` and counted nowhere else.
+    Photos that cannot be read are listed under ``unreadable`` and counted nowhere else. A measure without
+    photos to count, or of a classifier this model lacks, is null.
     """
     seen: list[_Seen] = []
     unreadable: list[dict[str, str]] = []
@@ -122,8 +123,12 @@ def _result(seen: Sequence[_Seen], unreadable: list[dict[str, str]], recognizer:
         "foreign_photos": len(foreign),
         "leaked_photos": sum(photo.leaked for photo in seen),
     }
+    judging = {prediction.classifier for photo in known for prediction in photo.predictions}
     for name in CLASSIFIER_NAMES:
-        result[name] = without_nan(summary([single(name)(photo.predictions) for photo in known], truth))
+        if name in judging:
+            result[name] = without_nan(summary([single(name)(photo.predictions) for photo in known], truth))
+        else:  # this model has no such classifier, which is not 0 %
+            result[name] = without_nan(summary([], []))
     result["vote"] = without_nan(summary([photo.named for photo in known], truth))
     rates = verdict_rates([p.verdict for p in known], right, [p.verdict for p in foreign])
     ece = expected_calibration_error([p.confidence for p in known], right)

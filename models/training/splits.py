@@ -30,6 +30,9 @@ LEAST_PHOTOS_TO_HOLD_OUT = 4
 SHARES: Mapping[str, float] = {"validation": 0.08, "calibration": 0.08, "test": 0.10, "hold_out": 0.10}
 """Share of each label's photos per role; the rest is train."""
 
+_LEAST_SHARE_OF_A_PHOTO = 0.5
+"""A label gives a photo to a role once half a photo is its share: the hold-out takes none of four photos."""
+
 _PROTECTION = ("train", "validation", "calibration", "test", "hold_out")
 
 
@@ -169,7 +172,8 @@ def _role(holdable: bool, counts: Counter[str], size: int, total: int) -> str:
     lacking = {
         role: share * total - counts[role]
         for role, share in SHARES.items()
-        if (counts[role] == 0 and size <= max(1.0, 2.5 * share * total)) or counts[role] + size <= share * total
+        if share * total >= _LEAST_SHARE_OF_A_PHOTO
+        and ((counts[role] == 0 and size <= max(1.0, 2.5 * share * total)) or counts[role] + size <= share * total)
     }
     if not lacking:
         return "train"

@@ -89,9 +89,9 @@ def test_c_is_chosen_on_the_validation_photos(noisy: tuple[Taught, Taught, Taugh
     """Asked what the mislabelled photos are called, a large C that learned them by heart is best; asked about
     other photos, a small one is."""
     taught, _, others = noisy
-    by_heart, honest = search_c(taught, taught, (0.003, 30.0)), search_c(taught, others, (0.003, 30.0))
+    by_heart, honest = search_c(taught, taught, (0.3, 30.0)), search_c(taught, others, (0.3, 30.0))
     assert by_heart.c == 30.0
-    assert honest.c == 0.003
+    assert honest.c == 0.3
 
 
 def test_the_grid_says_the_top_1_of_each_c_and_the_model_is_the_best_ones(

@@ -20,7 +20,7 @@ FAMILY = "demo"
 
 SOURCE = "rendered demonstration"
 PRODUCTS = 64
-VIEWS = 4
+VIEWS = 5
 STRANGERS = 12
 """Products of the same world that are left out of the catalogue: near-foreign photos show these."""
 

@@ -62,11 +62,14 @@ def voted_photos(known: Sequence[Judged], folds: int) -> list[VotedPhoto]:
 
 
 def table3(photos: Sequence[VotedPhoto], fit: CrossFit) -> dict[str, Any]:
-    """Seed 004's Table 3: per classifier and vote mean and spread over folds, and fitting seconds."""
+    """Seed 004's Table 3: per classifier and vote mean and spread over folds, and fitting seconds.
+
+    A classifier that no fold had photos enough to fit has no row.
+    """
     if not photos:
         return {}
     table: dict[str, Any] = {}
-    for name in (*CLASSIFIER_NAMES, "vote"):
+    for name in [rule for rule in _compared(photos) if rule in (*CLASSIFIER_NAMES, "vote")]:
         by_fold = [summary([p.ranked[name] for p in f], [p.truth for p in f]) for f in _folds(photos)]
         table[name] = {measure: spread([row[measure] for row in by_fold]) for measure in by_fold[0]}
         if fit.seconds.get(name):
@@ -88,7 +91,7 @@ def rules_table(photos: Sequence[VotedPhoto]) -> dict[str, Any]:
     folds = _folds(photos)
     scores = {
         rule: [summary([p.ranked[rule] for p in fold], [p.truth for p in fold]) for fold in folds]
-        for rule in photos[0].ranked
+        for rule in _compared(photos)
     }
     table: dict[str, Any] = {}
     for rule, rows in scores.items():
@@ -104,10 +107,16 @@ def rules_table(photos: Sequence[VotedPhoto]) -> dict[str, Any]:
 
 
 def _holds(table: dict[str, Any], measure: str) -> bool:
-    best = max(CLASSIFIER_NAMES, key=lambda name: table[name][measure]["mean"])
+    best = max((name for name in CLASSIFIER_NAMES if name in table), key=lambda name: table[name][measure]["mean"])
     gap = table[best][f"vote_minus_{measure}"]
     slack = 0.0 if np.isnan(gap["standard_error"]) else gap["standard_error"]  # one fold has no spread
     return bool(gap["mean"] >= -slack - 1e-12)
+
+
+def _compared(photos: Sequence[VotedPhoto]) -> list[str]:
+    """The rules by name, without classifiers that were never fitted: they named nothing, which is not 0 %."""
+    judging = {prediction.classifier for photo in photos for prediction in photo.photo.predictions}
+    return [rule for rule in photos[0].ranked if rule in judging or rule not in CLASSIFIER_NAMES]
 
 
 def _hits(photos: Sequence[VotedPhoto], rule: str, k: int) -> np.ndarray:
@@ -145,7 +154,7 @@ def verdict_table(groups: Groups, folds: int) -> dict[str, Any]:
     near, far and new apart.
     """
     verdicts: dict[str, list[VerdictName]] = defaultdict(list)
-    right: list[bool] = []
+    right: dict[str, list[bool]] = defaultdict(list)
     calibrated = True
     for fold in range(folds):
         others = [[p for p in group if p.fold != fold] for group in groups]
@@ -157,13 +166,12 @@ def verdict_table(groups: Groups, folds: int) -> dict[str, Any]:
             for photo in (p for p in group if p.fold == fold):
                 ranking = vote.merge(photo.predictions)
                 verdicts[name].append(judge.judge(photo.predictions, ranking))
-                if name == "known":
-                    right.append(bool(ranking.candidates) and ranking.candidates[0].label == photo.truth)
+                right[name].append(bool(ranking.candidates) and ranking.candidates[0].label == photo.truth)
     table: dict[str, Any] = {"calibrated": calibrated}
     foreign = {"all": verdicts["near"] + verdicts["far"], "near": verdicts["near"], "far": verdicts["far"]}
     for name, strangers in foreign.items():
-        table[name] = without_nan(verdict_rates(verdicts["known"], right, strangers))
-    table["new"] = without_nan(verdict_rates(verdicts["new"], [True] * len(verdicts["new"]), []))
+        table[name] = without_nan(verdict_rates(verdicts["known"], right["known"], strangers))
+    table["new"] = without_nan(verdict_rates(verdicts["new"], right["new"], []))
     table["photos"] = {name: len(verdicts[name]) for name in ("known", "new", "near", "far")}
     return table
 
@@ -173,7 +181,8 @@ def augmentation_table(fit: CrossFit, plain: CrossFit | None) -> dict[str, Any]:
     if plain is None or not fit.known:
         return {}
     table: dict[str, Any] = {}
-    for name in ("fcn", "svm"):
+    fitted = {prediction.classifier for photo in plain.known for prediction in photo.predictions}
+    for name in [name for name in ("fcn", "svm") if name in fitted]:
         with_, without = (_fold_scores(part.known, single(name)) for part in (fit, plain))
         table[name] = {
             measure: {
