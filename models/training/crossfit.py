@@ -226,8 +226,8 @@ def _validation_part(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(validation, rest): whole scenes, drawn at random, up to a tenth of the photos.
 
-    A scene is taken only if each of its labels keeps enough photos to be learned from the rest: validating
-    must not make FCN and SVM forget a label. Where every scene is larger than a tenth, the smallest is taken;
+    A scene is taken only if each of its labels keeps a photo in the rest: validating must not make FCN and SVM
+    forget a label. Where every scene is larger than a tenth, the smallest is taken;
     nothing where no label can spare one.
     """
     photos_of: dict[int, Counter[str]] = {}
@@ -238,7 +238,7 @@ def _validation_part(
     np.random.default_rng(seed).shuffle(order)
 
     def spared(scene: int) -> bool:
-        return all(left[label] - count >= LEAST_PHOTOS_TO_TRAIN for label, count in photos_of[scene].items())
+        return all(left[label] > count for label, count in photos_of[scene].items())
 
     budget = max(1, round(_VALIDATION_SHARE * len(training)))
     chosen: set[int] = set()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from models.training.crossfit import Judged
 from models.training.data import TrainingPhotos
-from models.values import BOTTLENECK_SIZE, ClassifierName, Float32, Prediction, Scored
+from models.values import BOTTLENECK_SIZE, ClassifierName, Float32, Prediction, Scored, UInt8
 from tests.contracts.neighbours import SPECTRUM, unit
 
 
@@ -66,3 +68,19 @@ def says(name: ClassifierName, ranked: Mapping[str, float], known: str | None = 
 def judged(truth: str | None, fold: int, *predictions: Prediction, name: str = "") -> Judged:
     """A judged photo."""
     return Judged(digest(f"{truth}{fold}{name}"), truth, fold, predictions)
+
+
+def draw(place: int, seed: int = 0) -> UInt8:
+    """A product in its own corner of a dark table, uint8 (320, 320, 3), with some noise."""
+    rng = np.random.default_rng(100 * place + seed)
+    pixels = np.full((320, 320, 3), 15, np.uint8)
+    row, column = divmod(place, 3)
+    pixels[20 + 100 * row : 110 + 100 * row, 10 + 100 * column : 100 + 100 * column] = 60 + 20 * place
+    return (pixels + rng.integers(0, 60, (40, 40, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)).astype(np.uint8)
+
+
+def encoded(pixels: UInt8, kind: str = "JPEG") -> bytes:
+    """The photo as a file."""
+    out = BytesIO()
+    Image.fromarray(pixels).save(out, kind)
+    return out.getvalue()

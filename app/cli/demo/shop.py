@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -92,7 +93,7 @@ def take_phone_photos(
 
 def _pool() -> ProcessPoolExecutor:
     # Spawned, not forked: this process holds database connections and threads.
-    return ProcessPoolExecutor(mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
 
 
 def _draw_views(task: tuple[Path, RenderedProduct]) -> int:

@@ -1,0 +1,215 @@
+"""Training and publishing: what becomes of a catalogue, twice in a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from app.jobs.bottlenecks import fill_bottlenecks, ready_backbone
+from app.jobs.training import TrainOptions, TrainReport, _plain, far_foreign_vectors, train_and_publish
+from app.store.bundles import BundleStore
+from app.store.database import transaction
+from app.store.media import content_hash
+from app.store.tables import Bundle as BundleRow
+from app.store.tables import Product
+from models.bundle import Bundle, read_manifest
+from models.errors import BackboneNotReady, NotEnoughData
+from models.training.crossfit import CrossFitSettings
+from models.training.fit.fcn import FcnSettings
+from models.training.splits import Split
+from tests.app.learning import LearningShop, learning_shop, shots
+
+QUICK = CrossFitSettings(fcn=FcnSettings(learning_rate=0.01, max_steps=30), c_grid=(3.0,), hide_labels=False)
+
+
+@pytest.fixture(autouse=True)
+def few_foreign_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rendering a hundred takes eight seconds."""
+    monkeypatch.setattr("app.jobs.training.FAR_FOREIGN_PHOTOS", 4)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database_url: str, prepared_home: Path) -> Iterator[LearningShop]:
+    """An empty shop."""
+    with learning_shop(tmp_path / "home", database_url, prepared_home) as made:
+        yield made
+
+
+def train(shop: LearningShop, options: TrainOptions | None = None, told: list[str] | None = None) -> TrainReport:
+    lines = told if told is not None else []
+    options = options or TrainOptions(folds=2, variants=(), fit=QUICK)
+    return train_and_publish(shop.settings, shop.engine, shop.media, options, lines.append)
+
+
+def fill(shop: LearningShop, *variants: str) -> None:
+    fill_bottlenecks(shop.settings, shop.engine, shop.media, variants=variants)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A shop that has been trained twice, with photos added in between."""
+
+    shop: LearningShop
+    first: TrainReport
+    second: TrainReport
+    splits: tuple[Split, Split]
+    told: list[str]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, database_url: str, prepared_home: Path) -> Iterator[Trained]:
+    """Five labels of eight photos: FCN and SVM are fitted, with one variant; then, for k-NN's sake, one more."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        learning_shop(tmp_path_factory.mktemp("trained") / "home", database_url, prepared_home) as shop,
+    ):
+        patch.setattr("app.jobs.training.FAR_FOREIGN_PHOTOS", 4)
+        for place, (sku, kind) in enumerate({"cola": "can", "beans": "can", "rice": "box", "tea": "box"}.items()):
+            shop.add_product(sku, shots(place, 8), kind=kind)
+        for size in ("s", "m"):  # sizes of one shirt: one label, the same photos, no type given
+            shop.add_product(f"shirt-{size}", shots(4, 8), group="shirt")
+        told: list[str] = []
+        fill(shop, "blur")
+        first = train(shop, TrainOptions(folds=2, variants=("blur",), fit=QUICK), told)
+        split = Split.load(shop.settings.home / "splits" / "split.json")
+        for place, sku in enumerate(("cola", "beans")):
+            for data in shots(place, 4, first=20):
+                shop.add_photo(sku, data)
+        fill(shop)
+        second = train(shop)
+        yield Trained(shop, first, second, (split, Split.load(shop.settings.home / "splits" / "split.json")), told)
+
+
+def test_train_and_publish_publishes_a_bundle_that_loads_and_is_champion(trained: Trained) -> None:
+    store = BundleStore(trained.shop.settings.home)
+    with transaction(trained.shop.engine) as session:
+        rows = {row.version: row for row in session.scalars(select(BundleRow))}
+        champion = store.champion(session)
+    assert champion is not None and champion.version == trained.second.version
+    assert rows[trained.first.version].state == "retired"
+    for report in (trained.first, trained.second):
+        bundle = Bundle.load(report.folder)
+        assert (bundle.version, bundle.space, bundle.weights) == (report.version, report.space, "interim")
+        assert rows[report.version].manifest_sha256 == bundle.manifest_sha256
+        assert rows[report.version].metrics == bundle.metrics == json.loads(json.dumps(report.metrics, allow_nan=False))
+        assert bundle.fcn is not None and bundle.svm is not None
+        assert bundle.fcn.known == bundle.svm.known == {"cola", "beans", "rice", "tea", "shirt"}
+
+
+def test_the_bundle_holds_what_operators_look_for(trained: Trained) -> None:
+    manifest, _ = read_manifest(trained.first.folder)
+    assert set(manifest["files"]) == {
+        "fcn.npz",
+        "svm.npz",
+        "types.npz",
+        "settings.json",
+        "metrics.json",
+        "split.json",
+        "report.html",
+    }
+    assert manifest["labels"] == 5
+    assert {"python", "keras", "scikit-learn", "tensorflow", "openvino"} <= set(manifest["libraries"])
+    report = (trained.first.folder / "report.html").read_text("utf-8")
+    assert trained.first.version in report
+    assert "data:image/jpeg;base64," in report
+    assert trained.first.metrics["review"]["too_few"]["count"] == 5
+    assert trained.first.metrics["data"]["variants"] == 1
+    assert trained.second.metrics["data"]["variants"] == 0
+    assert trained.told
+
+
+def test_the_second_run_keeps_the_roles_of_the_split_and_places_the_new_photos(trained: Trained) -> None:
+    first, second = trained.splits
+    assert {h: second.places[h].role for h in first.places} == {h: p.role for h, p in first.places.items()}
+    new = {content_hash(data) for place in (0, 1) for data in shots(place, 4, first=20)}
+    assert set(second.places) - set(first.places) == new
+    assert first.role("hold_out")
+    stored = Split.load(trained.second.folder / "split.json")
+    assert {h: p.role for h, p in stored.places.items()} == {h: p.role for h, p in second.places.items()}
+
+
+def test_the_hold_out_is_in_no_fold_and_measured(trained: Trained) -> None:
+    held = trained.splits[0].role("hold_out")
+    assert trained.first.metrics["hold_out"]["photos"] == len(held)
+    assert all(trained.splits[0].places[h].fold == -1 for h in held)
+
+
+def test_predicted_types_are_stored_apart_for_every_product_that_has_none(trained: Trained) -> None:
+    """Also for products of one group that share their photos."""
+    with transaction(trained.shop.engine) as session:
+        products = {p.sku: p for p in session.scalars(select(Product))}
+    for sku in ("shirt-s", "shirt-m"):
+        product = products[sku]
+        assert product.type is None
+        assert product.predicted_type in ("can", "box")
+        assert product.effective_type_key == product.predicted_type_key == product.predicted_type
+        assert product.predicted_type_confidence is not None and 0 < product.predicted_type_confidence <= 1
+    for sku in ("cola", "beans", "rice", "tea"):
+        assert products[sku].type in ("can", "box")
+        assert products[sku].predicted_type is None
+        assert products[sku].predicted_type_confidence is None
+
+
+def test_photos_without_all_their_bottlenecks_are_left_out_and_said(shop: LearningShop) -> None:
+    for place, sku in enumerate(("cola", "beans", "rice")):
+        shop.add_product(sku, shots(place, 2))
+    fill(shop, "blur")
+    shop.add_product("tea", shots(3, 2))
+    told: list[str] = []
+    report = train(shop, TrainOptions(folds=2, variants=("blur",), fit=QUICK), told)
+    assert report.metrics["data"]["photos"] == 6
+    assert any(line.startswith("2 photos lack bottlenecks") for line in told)
+    with pytest.raises(NotEnoughData, match="8 photos .* --without-variants"):
+        train(shop, TrainOptions(folds=2, variants=("crop_top_left",), fit=QUICK))
+
+
+def test_before_any_bottleneck_training_says_what_to_run(shop: LearningShop) -> None:
+    shop.add_product("cola", shots(0, 2))
+    with pytest.raises(BackboneNotReady, match="make train-bottlenecks"):
+        train(shop)
+
+
+def test_an_empty_catalogue_says_so_and_publishes_nothing(shop: LearningShop) -> None:
+    fill(shop)
+    with pytest.raises(NotEnoughData):
+        train(shop)
+    assert not (shop.settings.home / "bundles").exists()
+
+
+def test_a_photo_the_store_has_lost_does_not_stop_the_report(shop: LearningShop) -> None:
+    for place, sku in enumerate(("cola", "beans", "rice")):
+        shop.add_product(sku, shots(place, 2))
+    fill(shop)
+    for place in range(3):
+        for data in shots(place, 2):
+            shop.media.delete(content_hash(data))
+    assert Bundle.load(train(shop).folder).fcn is None
+
+
+def test_a_photo_listed_under_two_labels_trains(shop: LearningShop) -> None:
+    for place, sku in enumerate(("cola", "beans", "rice")):
+        shop.add_product(sku, [*shots(place, 2), *shots(5, 1)])
+    fill(shop)
+    metrics = train(shop).metrics
+    assert metrics["data"]["photos"] == 9
+    assert metrics["data"]["hold_out_photos"] == 0
+
+
+def test_far_foreign_vectors_are_unit_length_and_always_the_same(shop: LearningShop) -> None:
+    backbone = ready_backbone(shop.settings, lambda line: None)
+    vectors = far_foreign_vectors(backbone, 2)
+    assert vectors.shape == (2, 2048)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    assert np.array_equal(vectors, far_foreign_vectors(backbone, 2))
+
+
+def test_metrics_become_plain_json() -> None:
+    measured = {"a": np.float32(0.5), "b": (np.int64(3), True, np.bool_(False)), "c": [np.nan, float("inf")], 4: "x"}
+    assert _plain(measured) == {"a": 0.5, "b": [3, True, False], "c": [None, None], "4": "x"}
+    json.dumps(_plain(measured), allow_nan=False)

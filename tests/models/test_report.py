@@ -1,0 +1,234 @@
+"""The HTML reports: they render whatever was measured, escape labels, and hold their pictures."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.training.bottlenecks.descriptor import SCENE_SIZE
+from models.training.crossfit import CrossFit
+from models.training.data import TrainingPhotos
+from models.training.measures import summary
+from models.training.reports.html import thumbnail, write_evaluation_report, write_report
+from models.training.reports.review import review_photos
+from models.training.reports.tables import voted_photos
+from models.training.splits import make_split
+from models.training.train import Trained, TrainingData, train
+from tests.contracts.neighbours import unit
+from tests.models.conftest import Run
+from tests.models.synthetic import digest, judged, make_photos, says, strangers
+
+ABOUT = {"version": "v1", "space": "s", "weights": "interim", "created_at": "2026-01-01T00:00:00+00:00"}
+NASTY = "<script>alert('x')</script>"
+
+
+def picture(_: str = "") -> bytes:
+    """A photo larger than a thumbnail."""
+    out = BytesIO()
+    Image.fromarray(np.full((400, 300, 3), (200, 30, 30), np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+class _Reader(HTMLParser):
+    """Collects the tags, and complains about any that is closed without being open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.pictures: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag == "img":
+            self.pictures.append(dict(attrs)["src"] or "")
+        if tag not in ("meta", "img", "br", "path", "use", "rect"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            while self.open.pop() != tag:
+                pass
+        else:
+            assert tag in ("path", "use", "rect"), f"</{tag}> closes nothing"
+
+
+def read(path: Path) -> tuple[str, _Reader]:
+    text = path.read_text("utf-8")
+    reader = _Reader()
+    reader.feed(text)
+    assert text.startswith("<!doctype html>")
+    assert reader.seen.count("html") == reader.seen.count("body") == 1
+    return text, reader
+
+
+def with_review(trained: Trained, data: TrainingData) -> Trained:
+    descriptors = unit(np.random.default_rng(1).gamma(0.3, size=(len(data.photos), SCENE_SIZE)))
+    review = review_photos(data.photos, descriptors, data.split)
+    return replace(trained, metrics={**trained.metrics, "review": review})
+
+
+def renamed(trained: Trained, old: str, new: str) -> Trained:
+    """The same run in which the label ``old`` is called ``new`` in truths and lists."""
+
+    def call(label: str) -> str:
+        return new if label == old else label
+
+    known = [
+        replace(
+            photo,
+            truth=photo.truth and call(photo.truth),
+            predictions=tuple(
+                replace(
+                    p,
+                    ranked=tuple(replace(s, label=call(s.label)) for s in p.ranked),
+                    known=None if p.known is None else frozenset(map(call, p.known)),
+                )
+                for p in photo.predictions
+            ),
+        )
+        for photo in trained.fit.known
+    ]
+    fit = CrossFit(known=known, histories=trained.fit.histories)
+    return replace(trained, fit=fit)
+
+
+def test_a_training_report_with_everything(run: Run, tmp_path: Path) -> None:
+    trained = with_review(run.trained, run.data)
+    write_report(tmp_path / "report.html", ABOUT, trained, picture)
+    text, reader = read(tmp_path / "report.html")
+    for words in ("Model v1", "interim", "Table 3", "rank_sum", "Rejection", "augmentation gains", "Worst confusions"):
+        assert words in text
+    for name in ("fcn", "knn", "svm", "vote"):
+        assert f"<td>{name}</td>" in text
+    assert f"{100 * trained.metrics['table3']['vote']['top1']['mean']:.1f} %" in text
+    assert reader.seen.count("svg") == 2, "the reliability curve and the learning curve"
+    assert "Too few photos: 14 labels" in text
+    assert reader.open == []
+
+
+def test_pictures_are_embedded_as_small_jpegs_and_nothing_is_loaded_from_elsewhere(run: Run, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", ABOUT, with_review(run.trained, run.data), picture)
+    text, reader = read(tmp_path / "report.html")
+    assert len(reader.pictures) > 10
+    for source in reader.pictures:
+        kind, data = source.split(",", 1)
+        assert kind == "data:image/jpeg;base64"
+        image = Image.open(BytesIO(base64.b64decode(data)))
+        assert image.format == "JPEG"
+        assert max(image.size) == 140
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
+    assert "<script" not in text
+
+
+def test_a_label_that_looks_like_html_is_escaped(run: Run, tmp_path: Path) -> None:
+    confused = with_review(renamed(run.trained, "label 03", NASTY), run.data)
+    labels = confused.metrics["review"]["too_few"]["labels"]
+    labels.append({"label": NASTY, "photos": 1})
+    labels.insert(0, {"label": NASTY, "photos": 0})
+    write_report(tmp_path / "report.html", {**ABOUT, "weights": f"file:{NASTY}"}, confused, picture)
+    text, reader = read(tmp_path / "report.html")
+    assert "<script" not in text
+    assert "script" not in reader.seen
+    assert text.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;") >= 4
+
+
+def test_photos_that_are_gone_or_damaged_leave_their_place_empty(run: Run, tmp_path: Path) -> None:
+    def lost(name: str) -> bytes:
+        raise FileNotFoundError(name)
+
+    write_report(tmp_path / "report.html", ABOUT, with_review(run.trained, run.data), lost)
+    assert read(tmp_path / "report.html")[1].pictures == []
+    assert thumbnail(lambda name: b"no photo", "x") == ""
+    assert thumbnail(picture, "x").startswith("data:image/jpeg")
+
+
+def knn_only(shots: dict[str, list[int]]) -> Trained:
+    photos, scenes = make_photos(shots)
+    data = TrainingData(
+        TrainingPhotos(photos.hashes, photos.labels, photos.originals, photos.variants),
+        [None] * len(photos),
+        make_split(photos.hashes, photos.labels, scenes, folds=2),
+        strangers(4),
+    )
+    return with_review(train(data), data)
+
+
+@pytest.mark.parametrize(
+    ("shots", "words"),
+    [
+        ({f"l{i}": [2] for i in range(4)}, "nothing could be cross-validated"),
+        ({f"l{i}": [1, 1] for i in range(4)}, "<td>knn</td>"),
+    ],
+    ids=["one scene a label", "two photos a label"],
+)
+def test_a_training_report_without_cross_validation_or_without_fcn_and_svm(
+    shots: dict[str, list[int]], words: str, tmp_path: Path
+) -> None:
+    write_report(tmp_path / "report.html", ABOUT, knn_only(shots), picture)
+    text, reader = read(tmp_path / "report.html")
+    assert words in text
+    assert "shipped prior judged" in text
+    assert "<td>fcn</td>" not in text
+    assert "nan" not in re.sub(r"data:[^\"]*", "", text).lower()
+    assert reader.open == []
+
+
+def evaluation(known: int) -> dict[str, Any]:
+    """What ``evaluate`` returns, with or without photos."""
+    names = [["a", "b"]] * known
+    measured = {k: None if np.isnan(v) else v for k, v in summary(names, ["a"] * known).items()}
+    return {
+        "photos": known,
+        "known_photos": known,
+        "foreign_photos": 0,
+        "leaked_photos": min(1, known),
+        **dict.fromkeys(("fcn", "knn", "svm", "vote"), measured),
+        "verdict": dict.fromkeys(
+            ("false_accept", "false_reject", "unsure_known", "unsure_foreign", "wrong_known"), None
+        ),
+        "calibration": {"ece": 0.1 if known else None, "calibrated": False},
+        "latency_ms": {"p50": 12.3 if known else None, "p95": 20.0 if known else None},
+        "memory_mb": 300.0,
+        "model_version": "v9",
+        "weights": "imagenet",
+        "unreadable": [],
+    }
+
+
+def test_an_evaluation_report_shows_figures_misses_hits_and_leaked_photos(tmp_path: Path) -> None:
+    seen = [
+        judged(truth, 0, says("knn", {first: 0.9, "b": 0.2}), name=digest(truth))
+        for truth, first in (("a", "a"), (NASTY, "a"), ("c", NASTY))
+    ]
+    write_evaluation_report(tmp_path / "e.html", evaluation(3), voted_photos(seen, 1), picture)
+    text, reader = read(tmp_path / "e.html")
+    assert "Evaluation of model v9" in text
+    assert "1 are in the catalogue itself" in text
+    assert "12.0 ms (median)" in text
+    assert "Worst confusions" in text and "Hits" in text
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert reader.seen.count("svg") == 1
+    assert len(reader.pictures) >= 4
+    assert reader.open == []
+
+
+def test_an_evaluation_report_without_a_single_photo(tmp_path: Path) -> None:
+    write_evaluation_report(tmp_path / "e.html", evaluation(0), [], picture)
+    text, reader = read(tmp_path / "e.html")
+    assert "n/a" in text
+    assert reader.pictures == []
+    assert reader.open == []
