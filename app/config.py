@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     threads: int = Field(8, ge=1, le=256, description="Threads a gunicorn worker.")
     session_minutes: int = Field(60, ge=1, le=1440, description="Life of a session token, minutes.")
     max_upload_bytes: int = Field(20 * 2**20, ge=2**10, le=2**30, description="Largest request body, bytes.")
-    max_photo_pixels: int = Field(50_000_000, ge=10_000, description="Largest photo, pixels.")
+    max_photo_pixels: int = Field(50_000_000, ge=10_000, le=178_956_970, description="Largest photo, pixels.")
     cors_origins: tuple[str, ...] = Field((), description="JSON list of origins that may call the API from a browser.")
 
     @field_validator("home", mode="after")

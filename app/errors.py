@@ -16,9 +16,12 @@ PicktureError
 │   ├── QueryNotFound           no such query, or another session's
 │   ├── MediaNotFound           no image has this address
 │   └── KeyNotFound             no access key has this id
+├── DatabaseError               the database cannot be used as it is
+│   ├── DatabaseUnavailable     it cannot be reached or started
+│   └── DatabaseOutdated        it is at another revision than this code needs
 └── ServiceError                the service cannot answer now
     ├── NotReady                something the service needs is still loading or missing
-        └── Overloaded              as many requests are in work as the service admits
+    └── Overloaded              as many requests are in work as the service admits
 """
 
 from __future__ import annotations

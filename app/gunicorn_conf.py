@@ -28,7 +28,7 @@ def _fresh_folder(name: str) -> Path:
 
 
 wsgi_app = "app.factory:served_app()"
-bind = f"{_settings.host}:{_settings.port}"
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 worker_class = "gthread"
 workers = _settings.workers
 threads = _settings.threads

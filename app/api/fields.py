@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -21,10 +22,17 @@ def _storable(value: str) -> str:
     return text.clean(value)
 
 
+def _sku(value: str) -> str:
+    """As the import reads a sku: NFC, stripped, blanks inside left as they are."""
+    if "\x00" in value:
+        raise ValueError("must not contain a NUL character")
+    return unicodedata.normalize("NFC", value).strip()
+
+
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS), AfterValidator(_storable)]
 """A name or path for people, brought to the form the catalogue is stored in."""
 
-Sku = Annotated[str, Field(min_length=1, max_length=MAX_SKU_CHARACTERS), AfterValidator(_storable)]
+Sku = Annotated[str, Field(min_length=1, max_length=MAX_SKU_CHARACTERS), AfterValidator(_sku)]
 """A product's sku."""
 
 Cursor = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[A-Za-z0-9._-]+$")]

@@ -69,7 +69,7 @@ def _name_request() -> None:
 
 
 def _bound_json() -> None:
-    if request.mimetype == "application/json":
+    if request.is_json:  # application/json and application/*+json: whatever a view would read as JSON
         request.max_content_length = JSON_BODY_BYTES
         # A body sent in chunks has no length to refuse it by, and werkzeug cuts it off at the limit.
         if request.content_length is None and len(request.get_data()) >= JSON_BODY_BYTES:

@@ -11,6 +11,7 @@ import click
 
 from app.config import Settings
 from app.store.database import open_database, require_current
+from models.errors import UsageError
 
 _DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
 """TEST-NET-1 (RFC 5737): connecting a UDP socket to it asks the routing table and sends nothing."""
@@ -20,6 +21,7 @@ _DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
 def command() -> None:
     """Serve the HTTP API on PICKTURE_HOST and PICKTURE_PORT."""
     settings = Settings.from_env()
+    require_free(settings.host, settings.port)
     engine = open_database(settings)
     try:
         require_current(engine)
@@ -28,6 +30,23 @@ def command() -> None:
     click.echo(where_to_reach(settings.host, settings.port, lan_address()))
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "--config", "python:app.gunicorn_conf"])  # noqa: S606  fixed arguments
+
+
+def require_free(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened on before gunicorn clears the folder of the service already there.
+
+    :raise UsageError: the port is taken or needs more rights, or the host is no address of this machine.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {_bracketed(host)}:{port} ({error.strerror or error}); stop what uses it, or set "
+            "PICKTURE_PORT or PICKTURE_HOST"
+        ) from None
 
 
 def lan_address() -> str | None:

@@ -101,7 +101,9 @@ def fill_bottlenecks(
         images = catalogue_images(session, media)
     with open_cache(settings.home, backbone.space) as cache:
         fill = fill_cache(cache, images, backbone, variants=variants, seed=VARIANT_SEED, progress=progress)
-        vectors = remember(engine, images, backbone, cache)
+        with transaction(engine) as session:  # anew: filling may take hours, and an import may have run meanwhile
+            current = catalogue_images(session, media)
+        vectors = remember(engine, current, backbone, cache)
     return BottleneckReport(backbone.space, backbone.weights, len(images), fill, vectors)
 
 

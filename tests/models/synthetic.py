@@ -71,12 +71,13 @@ def judged(truth: str | None, fold: int, *predictions: Prediction, name: str = "
 
 
 def draw(place: int, seed: int = 0) -> UInt8:
-    """A product in its own corner of a dark table, uint8 (320, 320, 3), with some noise."""
+    """A product in its own corner of a table, uint8 (320, 320, 3), with some noise; each seed has its own table."""
     rng = np.random.default_rng(100 * place + seed)
-    pixels = np.full((320, 320, 3), 15, np.uint8)
+    pixels = np.full((320, 320, 3), np.random.default_rng(seed).integers(0, 60, 3), np.uint8)
     row, column = divmod(place, 3)
-    pixels[20 + 100 * row : 110 + 100 * row, 10 + 100 * column : 100 + 100 * column] = 60 + 20 * place
-    return (pixels + rng.integers(0, 60, (40, 40, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)).astype(np.uint8)
+    top, left = (100 * row, 100 * column) + rng.integers(0, 35, 2)
+    pixels[top : top + 90, left : left + 90] = 80 + 20 * place
+    return (pixels + rng.integers(0, 75, (16, 16, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)).astype(np.uint8)
 
 
 def encoded(pixels: UInt8, kind: str = "JPEG") -> bytes:

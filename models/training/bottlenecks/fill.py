@@ -17,7 +17,8 @@ from typing import Final, Protocol
 from augment.variants import ORIGINAL, SELECTABLE_NAMES, VARIANT_NAMES, make_variant
 from models.backbone.preprocessing import fit_input
 from models.errors import BackboneError, PhotoError, UsageError
-from models.photo import read_photo
+from models.photo import PhotoLimits, read_photo
+from models.photo.reading import HARD_MAX_PIXELS
 from models.training.bottlenecks.cache import BottleneckCache
 from models.training.bottlenecks.descriptor import scene_descriptor
 from models.training.bottlenecks.keys import BottleneckKey, PhotoFacts, variant_key
@@ -28,6 +29,9 @@ DEFAULT_BATCH: Final = 16
 DEFAULT_WORKERS: Final = 2
 _AHEAD: Final = 2
 """Photos in preparation for each worker; bounds the memory to a few megabytes a worker."""
+
+_LIMITS: Final = PhotoLimits(max_bytes=2**30, max_pixels=HARD_MAX_PIXELS)
+"""The import judged these photos by the installation's limits; a HEIC's stored copy is several times its size."""
 
 
 class PhotoSource(Protocol):
@@ -214,7 +218,7 @@ def _prepare(task: _Task, seed: int) -> _Prepared:
     facts: PhotoFacts | None = None
     error: str | None = None
     try:
-        photo = read_photo(task.source.load(), with_advice=False)
+        photo = read_photo(task.source.load(), _LIMITS, with_advice=False)
         inputs = tuple(
             fit_input(photo.pixels) if name == ORIGINAL else make_variant(photo.pixels, name, seed)
             for name in task.variants

@@ -19,16 +19,15 @@ from typing import Final
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from models.attributes.colour import ColourReading, combine_colours, measure_colour
 from models.attributes.palette import FAMILY, palette_name
 from models.errors import NotEnoughData, PicktureError, UsageError
 from models.photo import read_photo
+from models.training.measures import expected_calibration_error
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic"})
-CALIBRATION_BINS: Final = 15
 MOST_CONFUSIONS: Final = 15
 
 
@@ -130,20 +129,13 @@ def summarise(judged: Sequence[Judgement], without_name: int = 0, unreadable: in
         accuracy=float(right.mean()),
         macro_f1=float(f1_score(given, measured, labels=sorted(counts), average="macro", zero_division=0)),
         family_accuracy=float(family.mean()),
-        ece=calibration_error(np.array([item.reading.confidence for item in judged]), right),
+        ece=expected_calibration_error([item.reading.confidence for item in judged], right.tolist()),
         names=tuple(
             NameScore(name, count, float(right[given == name].mean()))
             for name, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
         ),
         confusions=tuple(Confusion(a, b, count) for (a, b), count in ordered[:MOST_CONFUSIONS]),
     )
-
-
-def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Expected calibration error, 15 bins of equal mass: mean |confidence - accuracy|."""
-    bins = np.array_split(np.argsort(confidence, kind="stable"), min(CALIBRATION_BINS, len(confidence)))
-    gaps = [abs(confidence[members].mean() - right[members].mean()) * len(members) for members in bins]
-    return float(sum(gaps) / len(confidence))
 
 
 def _rows(catalogue: Path) -> list[tuple[str, str]]:

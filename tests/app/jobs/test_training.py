@@ -165,7 +165,7 @@ def test_photos_without_all_their_bottlenecks_are_left_out_and_said(shop: Learni
     report = train(shop, TrainOptions(folds=2, variants=("blur",), fit=QUICK), told)
     assert report.metrics["data"]["photos"] == 6
     assert any(line.startswith("2 photos lack bottlenecks") for line in told)
-    with pytest.raises(NotEnoughData, match="8 photos .* --without-variants"):
+    with pytest.raises(NotEnoughData, match=r"8 photos .* --without-variants"):
         train(shop, TrainOptions(folds=2, variants=("crop_top_left",), fit=QUICK))
 
 
