@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from models.backbone.preprocessing import fit_input
 from models.bundle import Bundle
@@ -23,7 +24,7 @@ from models.values import (
     VerdictName,
 )
 from models.verdict import Verdict
-from models.vote import Vote
+from models.vote import Vote, cast_vote
 
 
 class Recognizer:
@@ -86,10 +87,39 @@ class Recognizer:
             raise BundleMismatch(f"features of space {features.space} cannot be judged in {self.space}")
         return [model.predict(features.vector[None, :], within, top_k)[0] for model in self._classifiers]
 
-    def judge(self, predictions: Sequence[Prediction], top_k: int = TOP_K) -> tuple[Ranking, VerdictName]:
-        """The vote and the verdict on one photo's predictions."""
-        ranking = self._vote.merge(predictions, top_k)
-        return ranking, self._verdict.judge(predictions, ranking)
+    def judge(
+        self,
+        predictions: Sequence[Prediction],
+        top_k: int = TOP_K,
+        everywhere: Sequence[Prediction] | None = None,
+    ) -> tuple[Ranking, VerdictName]:
+        """The vote and the verdict on one photo's predictions.
+
+        The first five candidates come from the first five labels of each list, whatever ``top_k``; more are
+        appended behind them. everywhere: the predictions over the whole catalogue where ``predictions`` are
+        narrowed to a category: the verdict is fitted on those, and is *unsure* at best where the catalogue's
+        first label lies outside the category.
+        """
+        first = self._vote.merge([_shortened(prediction) for prediction in predictions], min(top_k, TOP_K))
+        ranking = first if top_k <= TOP_K else self._extended(first, predictions, top_k)
+        if everywhere is None:
+            return ranking, self._verdict.judge(predictions, first)
+        whole = self._vote.merge([_shortened(prediction) for prediction in everywhere])
+        verdict = self._verdict.judge(everywhere, whole)
+        inside = {candidate.label for candidate in ranking.candidates}
+        if verdict is VerdictName.KNOWN and whole.candidates[0].label not in inside:
+            verdict = VerdictName.UNSURE
+        return ranking, verdict if ranking.candidates else VerdictName.UNKNOWN
+
+    def _extended(self, first: Ranking, predictions: Sequence[Prediction], top_k: int) -> Ranking:
+        """``first`` with the further labels of the longer lists behind it, scores never rising."""
+        taken = {candidate.label for candidate in first.candidates}
+        least = first.candidates[-1].score if first.candidates else 0.0
+        votes = {label: {p.classifier: cast_vote(p, label) for p in predictions} for label in taken}
+        longer = self._vote.merge(predictions, top_k + len(taken)).candidates
+        further = [replace(c, score=min(c.score, least)) for c in longer if c.label not in taken]
+        kept = tuple(replace(c, votes=votes[c.label]) for c in first.candidates)
+        return Ranking((kept + tuple(further))[:top_k])
 
     def recognize(
         self,
@@ -110,7 +140,8 @@ class Recognizer:
         started = time.perf_counter()
         features = self.features(photo)
         seen = time.perf_counter()
-        ranking, verdict = self.judge(self.predict(features, within, max(top_k, TOP_K)), top_k)
+        everywhere = None if within is None else self.predict(features)
+        ranking, verdict = self.judge(self.predict(features, within, max(top_k, TOP_K)), top_k, everywhere)
         done = time.perf_counter()
         timings = {
             "decode": decode_ms,
@@ -119,3 +150,8 @@ class Recognizer:
             "total": decode_ms + (done - started) * 1000.0,
         }
         return Answer(ranking, verdict, self.calibrated, photo.advice, self.version, self.weights, timings)
+
+
+def _shortened(prediction: Prediction) -> Prediction:
+    """The first five labels alone: what the vote and the verdict were fitted on."""
+    return replace(prediction, ranked=prediction.ranked[:TOP_K])

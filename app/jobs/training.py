@@ -25,6 +25,7 @@ from app.store.tables import Product
 from app.store.text import key
 from augment.render import render_foreign
 from augment.variants import ORIGINAL, VARIANT_NAMES
+from models.backbone.locking import exclusive
 from models.backbone.preprocessing import fit_input
 from models.bundle import write_bundle
 from models.errors import BackboneNotReady, NotEnoughData
@@ -76,7 +77,13 @@ def train_and_publish(
 
     :raise NotEnoughData: no photo has bottlenecks. :raise BackboneError: the backbone is not usable.
     """
-    options = options or TrainOptions()
+    with exclusive(settings.home / "training.lock"):
+        return _train_and_publish(settings, engine, media, options or TrainOptions(), say)
+
+
+def _train_and_publish(
+    settings: Settings, engine: Engine, media: MediaStore, options: TrainOptions, say: Callable[[str], None]
+) -> TrainReport:
     backbone = ready_backbone(settings, say)
     with transaction(engine) as session:
         space_id = find_space(session, backbone.space)
@@ -155,7 +162,9 @@ def _split(home: Path, photos: TrainingPhotos, descriptors: Float32, folds: int)
     scenes = cluster_scenes(descriptors, photos.labels, photos.hashes)
     split = make_split(photos.hashes, photos.labels, scenes, folds=folds, earlier=earlier)
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {**(earlier.places if earlier else {}), **split.places}
+    # Photos that left the catalogue keep their role, should they come back; their scenes mean nothing any more.
+    gone = {h: replace(place, scene=-1) for h, place in (earlier.places if earlier else {}).items()}
+    kept = {**gone, **split.places}
     temporary = path.with_suffix(".tmp")
     replace(split, places=kept).save(temporary)
     temporary.replace(path)
@@ -220,18 +229,23 @@ def predict_types(session: Session, trained: Trained, photos: TrainingPhotos, im
     images: all of the catalogue; those without a bottleneck in ``photos`` say nothing of their product.
     """
     lacking = set(session.scalars(select(Product.id).where(Product.type.is_(None))))
-    if trained.types is None:
-        return 0
+    # Products of one label may share photos, of which ``photos`` has each once: rows are found by content.
     row_of = {content_hash: row for row, content_hash in enumerate(photos.hashes)}
     rows: dict[int, list[int]] = {}
     for image in images:
         if image.product_id in lacking and image.content_hash in row_of:
             rows.setdefault(image.product_id, []).append(row_of[image.content_hash])
-    told = 0
+    # A guess of an earlier model goes where the new one has none.
+    session.execute(
+        update(Product)
+        .where(Product.predicted_type.is_not(None))
+        .values(predicted_type=None, predicted_type_key=None, predicted_type_confidence=None)
+    )
+    guessed = 0
     for product_id, members in rows.items():
-        guess = trained.types.predict_product(photos.originals[members])
+        guess = trained.types.predict_product(photos.originals[members]) if trained.types is not None else None
         if guess is not None:
-            told += 1
+            guessed += 1
             session.execute(
                 update(Product)
                 .where(Product.id == product_id)
@@ -241,4 +255,4 @@ def predict_types(session: Session, trained: Trained, photos: TrainingPhotos, im
                     predicted_type_confidence=guess.confidence,
                 )
             )
-    return told
+    return guessed

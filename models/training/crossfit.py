@@ -52,7 +52,7 @@ class Judged:
 class CrossFit:
     """All judged photos, and what fitting took.
 
-    epochs, c: the FCN's best epoch count and the SVM's C, one a fold. seconds: fitting time a
+    steps, c: the FCN's gradient steps up to the kept epoch and the SVM's C, one a fold. seconds: fitting time a
     classifier and fold, of the full-label fits.
     """
 

@@ -94,8 +94,8 @@ def make_split(
 ) -> Split:
     """Assign roles and folds, whole scenes at a time.
 
-    hashes, labels, scenes: n each. earlier: the split before, whose roles are kept (new scene-mates
-    of a photo join its role).
+    hashes, labels, scenes: n each. earlier: the split before, whose roles are kept, and whose folds where it
+    has as many (new scene-mates of a photo join its role and fold).
     Within each label, scenes are drawn in random order and each goes where that label lacks most.
     A label keeps at least one scene outside the hold-out, whatever the earlier split says; labels with
     fewer than ``LEAST_PHOTOS_TO_HOLD_OUT`` photos or a single scene are all train, and so is a scene that
@@ -107,7 +107,7 @@ def make_split(
     rng = np.random.default_rng(seed)
     members = _members(labels, scenes)
     roles = {**_earlier_roles(hashes, scenes, earlier), **dict.fromkeys(_shared(members), "train")}
-    fold_of: dict[int, int] = {}
+    fold_of = _earlier_folds(hashes, scenes, earlier, folds)
     fold_load = np.zeros(folds)
     for label in sorted(members):
         own = members[label]
@@ -162,6 +162,19 @@ def _earlier_roles(hashes: Sequence[str], scenes: NDArray[np.intp], earlier: Spl
         if place is not None:
             present = inherited.get(int(scene), place.role)
             inherited[int(scene)] = min(present, place.role, key=_PROTECTION.index)
+    return inherited
+
+
+def _earlier_folds(
+    hashes: Sequence[str], scenes: NDArray[np.intp], earlier: Split | None, folds: int
+) -> dict[int, int]:
+    """Folds that scenes inherit, each from its first photo that had one."""
+    inherited: dict[int, int] = {}
+    if earlier is not None and earlier.folds == folds:
+        for content_hash, scene in zip(hashes, scenes, strict=True):
+            place = earlier.places.get(content_hash)
+            if place is not None and place.fold >= 0:
+                inherited.setdefault(int(scene), place.fold)
     return inherited
 
 

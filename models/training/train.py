@@ -31,7 +31,7 @@ from models.training.fit.svm import fit_svm
 from models.training.fit.types import fit_types
 from models.training.fit.verdict import fit_verdict
 from models.training.fit.vote import fit_vote
-from models.training.measures import summary
+from models.training.measures import expected_calibration_error, macro_f1, summary, top_k
 from models.training.reports.tables import (
     augmentation_table,
     new_label_table,
@@ -46,6 +46,8 @@ from models.verdict import VerdictSettings
 from models.vote import Vote, VoteSettings
 
 Progress = Callable[[str], None]
+
+_TYPE_PARTS = 5
 
 BLAS_THREADS = 2
 """Threads of a matrix product in fitting. OpenBLAS waits actively: on four shared cores, four threads took
@@ -115,7 +117,8 @@ def _train(data: TrainingData, settings: CrossFitSettings, progress: Progress) -
     metrics["seconds"] = {**seconds, "total": time.perf_counter() - started}
     metrics["settings"] = {"vote": vote.to_json(), "verdict": verdict.to_json()}
     metrics["c"] = {"folds": fit.c, "final": _final_c(fit)}
-    return Trained(fcn, svm, _types(data), vote, verdict, metrics, fit)
+    types, metrics["types"] = _types(data)
+    return Trained(fcn, svm, types, vote, verdict, metrics, fit)
 
 
 def _metrics(
@@ -205,12 +208,45 @@ def _hold_out(data: TrainingData, fcn: FcnClassifier | None, svm: SvmClassifier 
     return result
 
 
-def _types(data: TrainingData) -> TypeModel | None:
-    """Types from bottlenecks of the photos whose product has one; None where too few are given."""
-    chosen = [i for i, name in enumerate(data.types) if name]
-    model = fit_types(
-        data.photos.originals[chosen],
+def _types(data: TrainingData) -> tuple[TypeModel | None, dict[str, Any]]:
+    """(the type model, what it is worth); None where too few types are given. The hold-out teaches it nothing."""
+    places = data.split.places
+    taught = [i for i, h in enumerate(data.photos.hashes) if data.types[i] and places[h].role != "hold_out"]
+    model = _fit_types(data, taught)
+    return (model, _type_accuracy(data, taught)) if model.types else (None, {"labels": 0})
+
+
+def _fit_types(data: TrainingData, chosen: Sequence[int]) -> TypeModel:
+    return fit_types(
+        data.photos.originals[list(chosen)],
         [data.types[i] or "" for i in chosen],
         groups=[data.photos.labels[i] for i in chosen],
     )
-    return model if model.types else None
+
+
+def _type_accuracy(data: TrainingData, taught: Sequence[int]) -> dict[str, Any]:
+    """Accuracy, macro-F1 and ECE on the labels of one fifth, whose photos the measured model did not see.
+
+    Labels rather than photos are left out, since a type is predicted for products whose row gives none.
+    """
+    names = sorted({data.photos.labels[i] for i in taught})
+    np.random.default_rng(0).shuffle(names)
+    left_out = set(names[::_TYPE_PARTS])
+    model = _fit_types(data, [i for i in taught if data.photos.labels[i] not in left_out])
+    if not model.types:
+        return {"labels": 0}
+    rows: dict[str, list[int]] = {}
+    for i in taught:
+        if data.photos.labels[i] in left_out:
+            rows.setdefault(data.photos.labels[i], []).append(i)
+    guesses = [model.predict_product(data.photos.originals[own]) for own in rows.values()]
+    truth = [data.types[own[0]] or "" for own in rows.values()]
+    named = [[guess.type] if guess else [] for guess in guesses]
+    sure = [guess.confidence if guess else 0.0 for guess in guesses]
+    right = [row == [true] for row, true in zip(named, truth, strict=True)]
+    return {
+        "labels": len(truth),
+        "accuracy": top_k(named, truth, 1),
+        "macro_f1": macro_f1(named, truth),
+        "ece": expected_calibration_error(sure, right),
+    }

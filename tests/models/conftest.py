@@ -65,6 +65,6 @@ def run() -> Iterator[Run]:
             return fit
 
         patch.setattr(crossfit, "_fit_at", recorded)
-        settings = CrossFitSettings(fcn=FcnSettings(learning_rate=0.003, max_steps=100, patience=2), c_grid=(1.0, 10.0))
+        settings = CrossFitSettings(fcn=FcnSettings(learning_rate=0.003, max_steps=50, patience=2), c_grid=(1.0, 10.0))
         trained = train(data, settings)
     yield Run(data, trained, tuple(fits))

@@ -75,7 +75,7 @@ def draw(place: int, seed: int = 0) -> UInt8:
     rng = np.random.default_rng(100 * place + seed)
     pixels = np.full((320, 320, 3), np.random.default_rng(seed).integers(0, 60, 3), np.uint8)
     row, column = divmod(place, 3)
-    top, left = (100 * row, 100 * column) + rng.integers(0, 35, 2)
+    top, left = np.array([100 * row, 100 * column]) + rng.integers(0, 35, 2)
     pixels[top : top + 90, left : left + 90] = 80 + 20 * place
     return (pixels + rng.integers(0, 75, (16, 16, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)).astype(np.uint8)
 

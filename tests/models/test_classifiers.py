@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from models.classifiers.base import Classifier, LinearModel
 from models.classifiers.exact import ExactNeighbours
@@ -56,7 +57,8 @@ class _SavedLinear(SavedClassifierContract):
 
 @pytest.fixture(scope="module")
 def contract_svm() -> SvmClassifier:
-    return fit_svm(*WORLD, 10.0)
+    with threadpool_limits(1, user_api="blas"):
+        return fit_svm(*WORLD, 10.0)
 
 
 class TestSvm(_SavedLinear, ClassifierContract):

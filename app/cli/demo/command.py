@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import select
+from sqlalchemy import Engine, inspect, select
 
 from app.cli.common import say
 from app.cli.demo.client import DemoFailed, ShopApp, served
@@ -19,6 +19,7 @@ from app.cli.demo.shop import SOURCE, PhonePhotos, demo_products, take_phone_pho
 from app.config import Settings
 from app.jobs.bottlenecks import fill_bottlenecks
 from app.jobs.training import TrainOptions, train_and_publish
+from app.services.access import NewKey
 from app.services.catalogue.importing import import_catalogue
 from app.store.database import open_database, transaction, upgrade
 from app.store.tables import Product
@@ -31,6 +32,7 @@ from models.values import VerdictName
 _FOLDS = 3
 _SHOWN = 3
 _CLOCK_WIDTH = 6
+_KEY_NAME = "demonstration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,12 @@ def command() -> None:
     folder = settings.home / "demo"
     tell(f"state folder {settings.home}; starting the database")
     engine = open_database(settings)
+    _refuse_other_shops(engine)
     upgrade(engine)
     engine.dispose()
     container = build_container(settings)
     try:
         products, strangers = demo_products()
-        _refuse_other_shops(container)
         tell(f"drawing {len(products)} products and the phone photos")
         write_catalogue(folder / "catalogue", products, settings.currency)
         photos = take_phone_photos(folder / "phone", products, strangers)
@@ -76,24 +78,36 @@ def command() -> None:
         tell("training FCN, k-NN, SVM, vote and verdict")
         trained = train_and_publish(settings, container.engine, container.media, TrainOptions(folds=_FOLDS), say)
         tell(f"model {trained.version} published; report {trained.folder / 'report.html'}")
-        key = container.access.create_key("app", "demonstration")
+        key = _fresh_key(container)
     finally:
         container.close()
     with served(settings, folder / "serve.log") as url:
         tell(f"the service answers at {url}; a phone opens a session and searches")
         result = _shop(ShopApp(url, key.key), photos, folder, tell)
     (folder / "result.json").write_text(json.dumps(result, indent=1))
-    tell(f"done; the picture: {folder / 'demo.png'}; `make run` serves this shop")
+    tell(f"done; the picture: {folder / 'demo.png'}")
+    tell(f"`make run` serves this shop; an app opens its sessions with the app key {key.key}")
 
 
-def _refuse_other_shops(container: Container) -> None:
-    with transaction(container.engine) as session:
+def _refuse_other_shops(engine: Engine) -> None:
+    """Before anything is changed, migrations included."""
+    if not inspect(engine).has_table(Product.__tablename__):
+        return
+    with transaction(engine) as session:
         other = session.scalar(select(Product.sku).where(Product.source.is_distinct_from(SOURCE)).limit(1))
     if other is not None:
         raise UsageError(
             f"this PICKTURE_HOME holds a real catalogue (for example {other}); run the demonstration in another one: "
             "PICKTURE_HOME=/some/empty/folder make demo"
         )
+
+
+def _fresh_key(container: Container) -> NewKey:
+    """An app key of this run; those of earlier demonstrations are revoked."""
+    for old in container.access.list_keys():
+        if old.name == _KEY_NAME and old.revoked_at is None:
+            container.access.revoke_key(old.id)
+    return container.access.create_key("app", _KEY_NAME)
 
 
 def _shop(app: ShopApp, photos: PhonePhotos, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -107,7 +121,7 @@ def _shop(app: ShopApp, photos: PhonePhotos, folder: Path, tell: Callable[[str],
         f"{result['known_photos']} phone photos of the shop's products: Top-1 {_percent(vote['top1'])}, "
         f"Top-5 {_percent(vote['top5'])}; {result['foreign_photos']} foreign photos: accepted "
         f"{_percent(rates['false_accept'])}; known ones rejected {_percent(rates['false_reject'])} "
-        f"(weights: {result['weights']})"
+        f"(weights: {result['weights']}; the verdict was fitted on catalogue views, not on phone photos)"
     )
     chosen = next((t for t in tried if t.sku and t.sku in _skus(t.answer)), None)
     if chosen is None or chosen.sku is None:

@@ -20,8 +20,8 @@ from models.classifiers.svm import SvmClassifier
 from models.errors import NotEnoughData
 from models.values import Float32
 
-C_GRID: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0, 30.0)
-"""Values of C tried. Vectors have unit length, so the useful range lies around 1 to 10."""
+C_GRID: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
+"""Values of C tried. Vectors have unit length and are centred, so the useful range lies around 3 to 30."""
 
 _MAX_ITERATIONS = 150
 _RELATIVE_REDUCTION = 1e-6

@@ -20,6 +20,10 @@ LEAST_LABELS_TO_FIT_VOTE = 5
 _UNLISTED = 1e-3
 """Probability granted to a true label outside a classifier's list, so that no photo weighs infinitely."""
 
+_SHRINK = 0.5
+"""How far fitted weights are drawn towards equal ones: fitted weights alone rarely beat equal ones outside the
+data they were fitted on (the combination puzzle: Clemen 1989; measured in docs/decisions/0005-vote.md)."""
+
 Rule = Callable[[Sequence[Prediction]], list[str]]
 
 
@@ -81,7 +85,7 @@ def _temperature(judged: Sequence[Judged], name: ClassifierName) -> float:
 
 
 def _weights(judged: Sequence[Judged], vote: Vote) -> dict[ClassifierName, float]:
-    """Maximum likelihood weights of the linear pool, by expectation maximisation from equal weights."""
+    """Maximum likelihood weights of the linear pool, by expectation maximisation, drawn towards equal ones."""
     table = np.full((len(judged), len(CLASSIFIER_NAMES)), np.nan)
     for i, photo in enumerate(judged):
         for prediction in photo.predictions:
@@ -96,8 +100,7 @@ def _weights(judged: Sequence[Judged], vote: Vote) -> dict[ClassifierName, float
         share = table * weights
         share /= share.sum(axis=1, keepdims=True)
         weights = share.mean(axis=0)
-    weights = np.maximum(weights, 0.02)
-    weights /= weights.sum()
+    weights = (1.0 - _SHRINK) * weights + _SHRINK / len(CLASSIFIER_NAMES)
     return {name: float(w) for name, w in zip(CLASSIFIER_NAMES, weights, strict=True)}
 
 

@@ -42,7 +42,7 @@ def review_photos(photos: TrainingPhotos, descriptors: Float32, split: Split) ->
         if len(own) > 1 and len({split.places[photos.hashes[i]].scene for i in own}) == 1
     )
     uniform = sorted(label for label, own in members.items() if _one_place(descriptors[own]))
-    pairs = _near_duplicates(photos, members)
+    duplicates, pairs = _near_duplicates(photos, members)
     sizes = sorted(counts.values())
     ratio = sizes[-1] / max(float(np.median(sizes)), 1.0)
     return {
@@ -62,8 +62,8 @@ def review_photos(photos: TrainingPhotos, descriptors: Float32, split: Split) ->
             "advice": "only look-alike or plain-background photos; add phone photos as shoppers take them",
         },
         "near_duplicates": {
-            "count": len(pairs),
-            "pairs": pairs[:_SHOWN],
+            "count": duplicates,
+            "pairs": pairs,
             "advice": "nearly the same photo twice teaches nothing; replace one of each pair",
         },
         "imbalance": {
@@ -82,11 +82,16 @@ def _one_place(descriptors: Float32) -> bool:
     return bool((gap**2).sum(axis=1).mean() < PLAIN_BACKGROUND_SPREAD)
 
 
-def _near_duplicates(photos: TrainingPhotos, members: dict[str, list[int]]) -> list[dict[str, Any]]:
+def _near_duplicates(photos: TrainingPhotos, members: dict[str, list[int]]) -> tuple[int, list[dict[str, Any]]]:
+    """How many pairs there are, and the ``_SHOWN`` most alike of them."""
+    count = 0
     found: list[dict[str, Any]] = []
     for label, own in members.items():
-        cosine = photos.originals[own] @ photos.originals[own].T
-        for a, b in zip(*np.nonzero(np.triu(cosine > NEAR_DUPLICATE_COSINE, 1)), strict=True):
-            pair = [photos.hashes[own[a]], photos.hashes[own[b]]]
-            found.append({"label": label, "photos": pair, "cosine": float(cosine[a, b])})
-    return sorted(found, key=lambda pair: -pair["cosine"])
+        cosine = np.triu(photos.originals[own] @ photos.originals[own].T, 1)
+        count += int((cosine > NEAR_DUPLICATE_COSINE).sum())
+        for flat in np.argsort(-cosine, axis=None, kind="stable")[:_SHOWN]:
+            a, b = np.unravel_index(flat, cosine.shape)
+            if cosine[a, b] > NEAR_DUPLICATE_COSINE:
+                pair = [photos.hashes[own[int(a)]], photos.hashes[own[int(b)]]]
+                found.append({"label": label, "photos": pair, "cosine": float(cosine[a, b])})
+    return count, sorted(found, key=lambda pair: -pair["cosine"])[:_SHOWN]
