@@ -157,3 +157,26 @@ def test_the_svm_it_serves_is_the_bundles(recognizer: Recognizer) -> None:
     assert isinstance(recognizer.bundle.svm, SvmClassifier)
     predictions = recognizer.predict(recognizer.features(photo("teal")))
     assert [p.classifier for p in predictions] == ["fcn", "knn", "svm"]
+
+
+def test_a_category_does_not_make_a_strangers_photo_known(recognizer: Recognizer) -> None:
+    """In a category of one label every model is certain of it; the verdict asks the whole catalogue."""
+    sure = replace(recognizer.bundle, verdict=replace(VerdictSettings.prior(), low=0.0, high=0.0))
+    accepting = Recognizer(sure, recognizer.backbone, recognizer._classifiers[1].neighbours)  # type: ignore[attr-defined]
+    inside = accepting.recognize(photo("red", 4), within=frozenset({"red"}))
+    assert [c.label for c in inside.ranking.candidates] == ["red"]
+    assert inside.verdict is VerdictName.KNOWN
+    outside = accepting.recognize(photo("red", 4), within=frozenset({"blue"}))
+    assert [c.label for c in outside.ranking.candidates] == ["blue"]
+    assert outside.verdict is VerdictName.UNSURE
+    assert accepting.recognize(photo("red", 4), within=frozenset()).verdict is VerdictName.UNKNOWN
+
+
+def test_asking_for_more_candidates_changes_neither_the_first_five_nor_the_verdict(recognizer: Recognizer) -> None:
+    for hue in HUES:
+        few, many = (recognizer.recognize(photo(hue, 4), top_k=k) for k in (5, 8))
+        assert [c.label for c in many.ranking.candidates][:5] == [c.label for c in few.ranking.candidates]
+        assert few.verdict is many.verdict
+        scores = [c.score for c in many.ranking.candidates]
+        assert scores == sorted(scores, reverse=True)
+        assert len({c.label for c in many.ranking.candidates}) == 8
