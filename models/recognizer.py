@@ -91,23 +91,23 @@ class Recognizer:
         self,
         predictions: Sequence[Prediction],
         top_k: int = TOP_K,
-        everywhere: Sequence[Prediction] | None = None,
+        within: frozenset[str] | None = None,
+        everywhere: Sequence[Prediction] = (),
     ) -> tuple[Ranking, VerdictName]:
         """The vote and the verdict on one photo's predictions.
 
         The first five candidates come from the first five labels of each list, whatever ``top_k``; more are
-        appended behind them. everywhere: the predictions over the whole catalogue where ``predictions`` are
-        narrowed to a category: the verdict is fitted on those, and is *unsure* at best where the catalogue's
-        first label lies outside the category.
+        appended behind them. within, everywhere: where ``predictions`` are narrowed to a category, its labels and
+        the predictions over the whole catalogue: the verdict is fitted on those, and is *unsure* at best where
+        the catalogue's first label lies outside the category.
         """
         first = self._vote.merge([_shortened(prediction) for prediction in predictions], min(top_k, TOP_K))
         ranking = first if top_k <= TOP_K else self._extended(first, predictions, top_k)
-        if everywhere is None:
+        if within is None:
             return ranking, self._verdict.judge(predictions, first)
         whole = self._vote.merge([_shortened(prediction) for prediction in everywhere])
         verdict = self._verdict.judge(everywhere, whole)
-        inside = {candidate.label for candidate in ranking.candidates}
-        if verdict is VerdictName.KNOWN and whole.candidates[0].label not in inside:
+        if verdict is VerdictName.KNOWN and whole.candidates[0].label not in within:
             verdict = VerdictName.UNSURE
         return ranking, verdict if ranking.candidates else VerdictName.UNKNOWN
 
@@ -140,8 +140,8 @@ class Recognizer:
         started = time.perf_counter()
         features = self.features(photo)
         seen = time.perf_counter()
-        everywhere = None if within is None else self.predict(features)
-        ranking, verdict = self.judge(self.predict(features, within, max(top_k, TOP_K)), top_k, everywhere)
+        everywhere = () if within is None else self.predict(features)
+        ranking, verdict = self.judge(self.predict(features, within, max(top_k, TOP_K)), top_k, within, everywhere)
         done = time.perf_counter()
         timings = {
             "decode": decode_ms,

@@ -122,6 +122,26 @@ def test_narrowed_to_a_category_five_remain_and_nothing_else_is_named(recognizer
     assert found == category
 
 
+@pytest.mark.parametrize("top_k", [6, 8, 20])
+def test_more_candidates_are_appended_behind_the_same_first_five(recognizer: Recognizer, top_k: int) -> None:
+    for hue in HUES:
+        more = recognizer.recognize(photo(hue, 4), top_k=top_k).ranking.candidates
+        usual = recognizer.recognize(photo(hue, 4)).ranking.candidates
+        assert [(c.label, c.score) for c in more[:5]] == [(c.label, c.score) for c in usual]
+        scores = [c.score for c in more]
+        assert scores == sorted(scores, reverse=True)
+        assert len({c.label for c in more}) == len(more)
+
+
+def test_a_category_of_one_label_does_not_make_every_photo_a_known_product(recognizer: Recognizer) -> None:
+    """Within the category the classifiers have no choice but to agree; the verdict must not take that for proof."""
+    answer = recognizer.recognize(photo("red", 4), within=frozenset({"teal"}))
+    assert [candidate.label for candidate in answer.ranking.candidates] == ["teal"]
+    assert answer.verdict is not VerdictName.KNOWN
+    right = recognizer.recognize(photo("red", 4), within=frozenset({"red", "teal"}))
+    assert right.verdict is recognizer.recognize(photo("red", 4)).verdict
+
+
 def test_an_empty_category_gives_no_candidates_and_unknown(recognizer: Recognizer) -> None:
     answer = recognizer.recognize(photo("red"), within=frozenset())
     assert answer.ranking.candidates == ()

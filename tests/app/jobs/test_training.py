@@ -170,7 +170,7 @@ def test_a_predicted_type_comes_from_the_products_own_photos_and_goes_when_nothi
     def guesses() -> dict[str, str | None]:
         with transaction(shop.engine) as session:
             rows = session.execute(select(Product.sku, Product.predicted_type).where(Product.type.is_(None)))
-            return dict(rows.tuples().all())
+            return {row.sku: row.predicted_type for row in rows}
 
     assert guesses() == {"a-shirt-s": "box", "a-shirt-m": "box", "a-shirt-l": "box", "z-cola": "can"}
     with transaction(shop.engine) as session:
