@@ -20,7 +20,8 @@ from models.errors import (
     PhotoTooLarge,
     UsageError,
 )
-from models.photo import HARD_MAX_PIXELS, PhotoLimits, open_upright, read_photo
+from models.photo import PhotoLimits, open_upright, read_photo
+from models.photo.reading import HARD_MAX_PIXELS
 from models.values import Photo
 from tests.models.photo_files import encoded, heic, png, png_chunk, quadrants, sample_files, textured
 
