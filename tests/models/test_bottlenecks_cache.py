@@ -50,7 +50,7 @@ def test_what_is_added_is_found_in_any_order_also_by_another_reader(cache: Bottl
         assert np.array_equal(reader.originals(["b", "a", "b"]), vectors[[1, 0, 1]])
         assert reader.get([]).shape == (0, 2048)
         assert reader.scenes(["b"]).shape == (1, SCENE_SIZE)
-        assert reader.scenes(["b"])[0, 0, 0, 0] == 0.25
+        assert reader.scenes(["b"])[0, 0] == 0.25
         assert reader.facts(["a"])[0].width == 40
         assert np.array_equal(reader.vectors(), vectors)
 
