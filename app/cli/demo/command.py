@@ -26,10 +26,12 @@ from app.store.tables import Product
 from app.wiring import Container, build_container
 from models.errors import UsageError
 from models.training.bottlenecks.progress import TqdmProgress
+from models.training.crossfit import CrossFitSettings
 from models.training.measures import summary, verdict_rates, without_nan
 from models.values import VerdictName
 
-_FOLDS = 3
+_OPTIONS = TrainOptions(folds=3, fit=CrossFitSettings(c_grid=(3.0, 30.0)))
+"""Fewer folds and values of C than by default: a demonstration should not take longer than a coffee."""
 _SHOWN = 3
 _CLOCK_WIDTH = 6
 _KEY_NAME = "demonstration"
@@ -76,7 +78,7 @@ def command() -> None:
         with TqdmProgress() as progress:
             fill_bottlenecks(settings, container.engine, container.media, say=say, progress=progress)
         tell("training FCN, k-NN, SVM, vote and verdict")
-        trained = train_and_publish(settings, container.engine, container.media, TrainOptions(folds=_FOLDS), say)
+        trained = train_and_publish(settings, container.engine, container.media, _OPTIONS, say)
         tell(f"model {trained.version} published; report {trained.folder / 'report.html'}")
         key = _fresh_key(container)
     finally:
