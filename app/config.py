@@ -21,7 +21,9 @@ class Settings(BaseSettings):
         None,
         description="PostgreSQL >= 15 with pgvector >= 0.8; without it an embedded one runs in the state folder.",
     )
-    weights: str = Field("embedded", description="embedded, imagenet, or a path to a Keras notop weight file.")
+    weights: str = Field(
+        "embedded", description="embedded, imagenet, random, or the path of a packed (.npz) or Keras (.h5) weight file."
+    )
     runtime: Literal["openvino", "tensorflow"] = Field("openvino", description="What runs the backbone.")
     currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="ISO 4217 code of this shop's one currency.")
     media_url: str | None = Field(None, description="fsspec URL of the image store; the state folder by default.")

@@ -192,7 +192,7 @@ class Backbone(Protocol):
 
     @property
     def weights(self) -> str:
-        """Where the weights come from, for people: ``interim``, ``embedded``, ``imagenet``, ``file:NAME``."""
+        """Where the weights come from, for people: ``embedded``, ``imagenet``, ``file:NAME``, ``random``."""
         ...
 
     def extract(self, inputs: Sequence[UInt8]) -> Float32:

@@ -16,6 +16,7 @@ from app.config import Settings
 from app.store.database import transaction
 from app.store.tables import Image, Product
 from app.wiring import build_container
+from models.backbone.store import find_backbone
 from models.errors import UsageError
 from models.photo import PhotoLimits
 from models.recognizer import Recognizer
@@ -54,6 +55,7 @@ def command(listing: Path, allow_unlisted: bool, html: Path | None, as_json: boo
                 recognizer,
                 limits=PhotoLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_photo_pixels),
                 catalogue_hashes=hashes,
+                seen_by_backbone=find_backbone(settings.weights, settings.home).seen_hashes(),
                 within=None if served.labels <= catalogue else catalogue,  # as a search does
                 progress=lambda done: _advance(bar, done),
             )
@@ -64,7 +66,7 @@ def command(listing: Path, allow_unlisted: bool, html: Path | None, as_json: boo
     if found.result["leaked_photos"]:
         say(
             f"warning: {found.result['leaked_photos']} of {found.result['photos']} photos are catalogue photos "
-            "themselves; figures on them are flattered"
+            "themselves or were seen by the backbone; figures on them are flattered"
         )
     emit(found.result, as_json, lambda: _lines(found.result))
 

@@ -48,7 +48,7 @@ def _lines(report: TrainReport) -> str:
     told = [
         f"model {report.version} ({metrics['weights']} weights): {data['photos']} photos, {data['labels']} labels "
         f"({data['labels_trained']} trained), {data['scenes']} scenes, {data['folds']} folds",
-        *_table3(metrics["table3"]),
+        *_recognition(metrics),
     ]
     verdict = metrics["verdict"]
     if verdict["all"]["false_accept"] is not None and verdict["all"]["false_reject"] is not None:
@@ -58,9 +58,22 @@ def _lines(report: TrainReport) -> str:
     return "\n".join(told)
 
 
-def _table3(table: dict[str, Any]) -> list[str]:
-    if not table:
+def _recognition(metrics: dict[str, Any]) -> list[str]:
+    """Table 3 and, where the backbone has seen photos, the same with those."""
+    honest, flattered = metrics["table3"], metrics["table3_with_seen"]
+    if not honest and not flattered:
         return ["no label has photos of two scenes: nothing could be cross-validated; k-NN serves alone"]
+    told = _table3(honest) if honest else ["the backbone has seen every photo that could be cross-validated"]
+    if flattered:
+        seen, count = metrics["data"]["seen_by_backbone"], flattered["calibration"]["photos"]
+        told += [
+            f"the backbone has seen {seen} photos; they calibrate nothing. With them, which flatters ({count} photos):",
+            *_table3(flattered),
+        ]
+    return told
+
+
+def _table3(table: dict[str, Any]) -> list[str]:
     told = [f"{'':6}{'Top-1':>14}{'Top-5':>14}{'macro-F1':>14}{'fit s':>10}"]
     for name in [name for name in ("fcn", "knn", "svm", "vote") if name in table]:
         row = table[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from pathlib import Path
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.jobs.bottlenecks import VARIANT_SEED, CatalogueImage, catalogue_images, ready_backbone
+from app.jobs.splits import extend_split
 from app.store.bundles import BundleStore
 from app.store.database import transaction
 from app.store.media import MediaStore
@@ -27,6 +28,7 @@ from augment.render import render_foreign
 from augment.variants import ORIGINAL, VARIANT_NAMES
 from models.backbone.locking import exclusive
 from models.backbone.preprocessing import fit_input
+from models.backbone.store import find_backbone
 from models.bundle import write_bundle
 from models.errors import BackboneNotReady, NotEnoughData
 from models.training.bottlenecks.cache import BottleneckCache, open_cache
@@ -35,8 +37,7 @@ from models.training.crossfit import CrossFitSettings
 from models.training.data import TrainingPhotos
 from models.training.reports.html import write_report
 from models.training.reports.review import review_photos
-from models.training.scenes import cluster_scenes
-from models.training.splits import FOLDS, Split, make_split
+from models.training.splits import FOLDS, Split
 from models.training.train import Trained, TrainingData, train
 from models.values import Backbone, Float32
 
@@ -98,10 +99,12 @@ def _train_and_publish(
         photos = _photos(images, cache, options.variants)
         say("scenes and split")
         descriptors = cache.scenes(photos.hashes)
-        split = _split(settings.home, photos, descriptors, options.folds)
+        split = extend_split(settings.home, photos.hashes, photos.labels, descriptors, options.folds)
     say("far-foreign photos")
+    seen = find_backbone(settings.weights, settings.home).seen_hashes()
+    _say_seen(len(seen & set(photos.hashes)), len(photos), say)
     data = TrainingData(
-        photos, [image.type for image in images], split, far_foreign_vectors(backbone, FAR_FOREIGN_PHOTOS)
+        photos, [image.type for image in images], split, far_foreign_vectors(backbone, FAR_FOREIGN_PHOTOS), seen
     )
     trained = train(data, options.fit, say)
     trained.metrics["review"] = review_photos(photos, descriptors, split)
@@ -130,6 +133,14 @@ def _say_left_out(
         say(f"{left_out} photos lack bottlenecks and are left out; `make train-bottlenecks` computes them")
 
 
+def _say_seen(seen: int, photos: int, say: Callable[[str], None]) -> None:
+    if seen:
+        say(
+            f"the backbone has seen {seen} of {photos} photos in its own training: they teach the classifiers, but "
+            "vote and verdict are fitted and measured on the others"
+        )
+
+
 def far_foreign_vectors(backbone: Backbone, count: int) -> Float32:
     """Bottlenecks (count, 2048) of rendered photos that show no product."""
     inputs = [fit_input(render_foreign(_FAR_SEED + i)) for i in range(count)]
@@ -153,22 +164,6 @@ def _photos(images: Sequence[CatalogueImage], cache: BottleneckCache, variants: 
     keys = [BottleneckKey(h, variant_key(name, VARIANT_SEED)) for h in hashes for name in variants]
     shape = (len(images), len(variants), originals.shape[1])
     return TrainingPhotos(hashes, tuple(image.label for image in images), originals, cache.get(keys).reshape(shape))
-
-
-def _split(home: Path, photos: TrainingPhotos, descriptors: Float32, folds: int) -> Split:
-    """The installation's split file: made once, extended by new photos, never reshuffled."""
-    path = home / "splits" / "split.json"
-    earlier = Split.load(path) if path.exists() else None
-    scenes = cluster_scenes(descriptors, photos.labels, photos.hashes)
-    split = make_split(photos.hashes, photos.labels, scenes, folds=folds, earlier=earlier)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Photos that left the catalogue keep their role, should they come back; their scenes mean nothing any more.
-    gone = {h: replace(place, scene=-1) for h, place in (earlier.places if earlier else {}).items()}
-    kept = {**gone, **split.places}
-    temporary = path.with_suffix(".tmp")
-    replace(split, places=kept).save(temporary)
-    temporary.replace(path)
-    return split
 
 
 def _write(

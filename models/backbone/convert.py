@@ -18,10 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from models.backbone.interim import make_interim
 from models.backbone.network import build_network, pool3_function, weighted_layers
 from models.backbone.openvino_loader import load_openvino
-from models.backbone.store import IR_FILES, KERAS_FILE
+from models.backbone.packed import read_packed
+from models.backbone.projection import Projection
+from models.backbone.random_network import make_random
+from models.backbone.store import IR_FILES, KERAS_FILE, PROJECTION_FILE, write_seen
 from models.backbone.weight_files import LayerArrays, hash_weights, read_weights, write_weights
 from models.backbone.weights import WeightSource, check_imagenet, resolve_weights
 from models.errors import PicktureError
@@ -41,16 +43,17 @@ _PHONE_SIZE: Final = (480, 640)
 class Converted:
     """What a conversion made.
 
-    weights_sha256: of the weight values.
+    weights_sha256: of the weight values. projection_sha256: of the projection's.
     versions: of the libraries that took part.
     """
 
     weights_sha256: str
+    projection_sha256: str
     versions: dict[str, str] = field(default_factory=dict)
 
 
 def convert_network(source: WeightSource, folder: Path, steps: Steps) -> Converted:
-    """Write the OpenVINO IR and the Keras weights of ``source`` into the existing ``folder``.
+    """Write the OpenVINO IR, Keras weights, projection and seen photos of ``source`` into the existing ``folder``.
 
     :raise WeightsMismatch: the file does not fit Inception-v3 without top, or is not the official one.
     """
@@ -58,19 +61,34 @@ def convert_network(source: WeightSource, folder: Path, steps: Steps) -> Convert
         check_imagenet(source.path)
     steps("starting TensorFlow")
     network = build_network()
-    if source.path is None:
-        steps("drawing and calibrating the interim network")
-        make_interim(network, render_images)
-    else:
-        steps(f"reading {source.path.name}")
-        layers = weighted_layers(network)
-        for (_, layer), values in zip(layers, read_weights(source.path, [s for s, _ in layers]), strict=True):
-            layer.set_weights(values)
+    projection, seen = _set_weights(network, source, steps)
+    projection.save(folder / PROJECTION_FILE)
+    write_seen(folder, seen)
     write_weights(network, folder / KERAS_FILE)
     steps("converting to OpenVINO")
     _write_ir(network, folder / IR_FILES[0])
     packages = ("tensorflow", "keras", "openvino", "numpy")
-    return Converted(_hash_network(network), {name: version(name) for name in packages})
+    return Converted(_hash_network(network), projection.sha256, {name: version(name) for name in packages})
+
+
+def _set_weights(network: Any, source: WeightSource, steps: Steps) -> tuple[Projection, frozenset[str]]:
+    """Give ``network`` the weights of ``source``; returns the projection and the seen photos that go with them."""
+    if source.path is None:
+        steps("drawing and calibrating the random network")
+        make_random(network, render_images)
+        return Projection.random_orthogonal(), frozenset()
+    steps(f"reading {source.path.name}")
+    layers = weighted_layers(network)
+    specs = [spec for spec, _ in layers]
+    projection, seen = Projection.random_orthogonal(), frozenset[str]()
+    if source.packed:
+        packed = read_packed(source.path, specs)
+        arrays, projection, seen = packed.arrays, Projection(packed.projection), packed.seen
+    else:
+        arrays = read_weights(source.path, specs)
+    for (_, layer), values in zip(layers, arrays, strict=True):
+        layer.set_weights(values)
+    return projection, seen
 
 
 def render_images(count: int) -> Sequence[UInt8]:

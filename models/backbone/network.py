@@ -38,13 +38,25 @@ def load_keras() -> tuple[Any, Any]:
     Seconds on the first call. Environment variables already set by the operator win.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    keras = import_keras()
     with _silent_stderr():
-        import keras
         import tensorflow
 
     return tensorflow, keras
+
+
+def import_keras() -> Any:
+    """keras alone, on the backend that ``KERAS_BACKEND`` names (TensorFlow where it names none).
+
+    For code that trains: it may run on a GPU and on any backend, with TensorFlow not even installed.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _silent_stderr():
+        import keras
+
+    return keras
 
 
 @contextmanager
@@ -62,20 +74,19 @@ def _silent_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def build_network() -> Any:
+def build_network(size: int | None = INPUT_SIZE) -> Any:
     """An Inception-v3 up to pool_3 with Keras' own random start values.
 
-    Returns a ``keras.Model``: float32 (n, 299, 299, 3) in [-1, 1] -> float32 (n, 2048).
+    size: edge of the input, pixels; None leaves it open (at least 75).
+    Returns a ``keras.Model``: float32 (n, size, size, 3) in [-1, 1] -> float32 (n, 2048).
     """
-    _, keras = load_keras()
-    return keras.applications.InceptionV3(
-        weights=None, include_top=False, pooling="avg", input_shape=(INPUT_SIZE, INPUT_SIZE, 3)
-    )
+    keras = import_keras()
+    return keras.applications.InceptionV3(weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3))
 
 
 def weighted_layers(network: Any) -> list[tuple[LayerSpec, Any]]:
     """The layers that carry weights with their specification, in network order."""
-    _, keras = load_keras()
+    keras = import_keras()
     counters: dict[str, int] = {}
     found: list[tuple[LayerSpec, Any]] = []
     for layer in network.layers:

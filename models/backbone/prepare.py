@@ -20,27 +20,29 @@ from typing import Any, Final
 import models.errors
 from models.backbone.locking import exclusive
 from models.backbone.preprocessing import PREPROCESSING
-from models.backbone.projection import Projection
 from models.backbone.space import Space
 from models.backbone.store import (
     IR_FILES,
     KERAS_FILE,
     MANIFEST_FILE,
     PROJECTION_FILE,
+    SEEN_FILE,
     SPACE_FILE,
     SourceRecord,
     backbones_folder,
     read_record,
+    read_seen,
     still_fits,
     verify_files,
     write_manifest,
     write_record,
+    write_seen,
 )
 from models.backbone.weights import WeightSource, file_digest, resolve_weights
 from models.errors import BackboneError, WeightsMismatch
 
 LOG_FILE: Final = "prepare.log"
-_FILES: Final = (*IR_FILES, KERAS_FILE, PROJECTION_FILE, SPACE_FILE)
+_FILES: Final = (*IR_FILES, KERAS_FILE, PROJECTION_FILE, SEEN_FILE, SPACE_FILE)
 _TEMPORARY: Final = ".new-"
 
 Progress = Callable[[str], None]
@@ -53,7 +55,7 @@ def prepare_backbone(source: str, home: Path, progress: Progress | None = None, 
     Takes about 20 s the first time and a fraction of a second when it is there already. Damaged folders
     are made anew.
 
-    source: ``embedded``, ``imagenet`` or the path of a Keras weight file.
+    source: see ``models.backbone.weights.resolve_weights``.
     home: the state folder.
     progress: called with a short sentence before each step.
     in_process: convert in this process, for callers that use TensorFlow anyway; by default a child does.
@@ -169,30 +171,29 @@ def _child_result(final: dict[str, Any], status: int, log_path: Path) -> dict[st
 
 
 def _describe(source: WeightSource, folder: Path, made: dict[str, Any]) -> Space:
-    """Write projection, space and manifest beside the network files."""
-    projection = Projection.random_orthogonal()
-    projection.save(folder / PROJECTION_FILE)
+    """Write space and manifest beside the converted files."""
     space = Space(
         weights_sha256=made["weights_sha256"],
         preprocessing=PREPROCESSING,
-        projection_sha256=projection.sha256,
+        projection_sha256=made["projection_sha256"],
         weights=source.label,
         versions=made["versions"],
     )
     (folder / SPACE_FILE).write_text(space.to_json(), "utf-8")
+    published = folder.parent / space.identifier
+    if _is_whole(published):
+        # The same values under another name: a photo that either file lists was seen.
+        write_seen(folder, read_seen(folder) | read_seen(published))
     write_manifest(folder, _FILES)
     return space
 
 
 def _publish(folder: Path, target: Path) -> Path:
-    """Move a complete folder to its final name; a whole one that is there already stays."""
+    """Move a complete folder to its final name; a whole one that is there already, and knows as much, stays."""
+    if _is_whole(target) and read_seen(target) == read_seen(folder):
+        return target
     if target.exists():
-        try:
-            verify_files(target, _FILES)
-        except BackboneError:
-            shutil.rmtree(target)
-        else:
-            return target
+        shutil.rmtree(target)
     for name in (*_FILES, MANIFEST_FILE):
         _sync(folder / name)
     _sync(folder)
@@ -200,6 +201,15 @@ def _publish(folder: Path, target: Path) -> Path:
     folder.rename(target)
     _sync(target.parent)
     return target
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every file is there as the manifest says."""
+    try:
+        verify_files(folder, _FILES)
+    except BackboneError:
+        return False
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -66,7 +66,7 @@ class OpenVinoBackbone:
 
     @property
     def weights(self) -> str:
-        """``interim``, ``imagenet`` or ``file:NAME``."""
+        """``embedded``, ``imagenet``, ``file:NAME`` or ``random``."""
         return self._description.weights
 
     @property

@@ -27,8 +27,8 @@ class Space:
     layer: the layer whose output is the bottleneck.
     input_size: edge of the square input, pixels.
     precision: arithmetic of the network, ``float32``.
-    weights: where the weights came from, for people (``interim``, ``imagenet``, ``file:NAME``); not
-        part of the identifier: the same values from another file make the same vectors.
+    weights: where the weights came from, for people (``embedded``, ``imagenet``, ``file:NAME``,
+        ``random``); not part of the identifier: the same values from another file make the same vectors.
     versions: library versions that made the network's files; not part of the identifier.
     """
 

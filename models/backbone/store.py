@@ -2,7 +2,7 @@
 
 HOME/backbones/<identifier>/   network.xml network.bin   OpenVINO IR
                                network.weights.h5        the same weights for Keras
-                               projection.npz space.json manifest.json
+                               projection.npz seen.json space.json manifest.json
 HOME/backbones/sources/<key>.json    which identifier a weight source was prepared as
 HOME/backbones/prepare.lock
 """
@@ -27,6 +27,7 @@ from models.values import Backbone
 IR_FILES: Final = ("network.xml", "network.bin")
 KERAS_FILE: Final = "network.weights.h5"
 PROJECTION_FILE: Final = "projection.npz"
+SEEN_FILE: Final = "seen.json"
 SPACE_FILE: Final = "space.json"
 MANIFEST_FILE: Final = "manifest.json"
 MANIFEST_FORMAT: Final = 1
@@ -61,6 +62,31 @@ class PreparedBackbone:
     def load_projection(self) -> Projection:
         """The projection, verified by hash, without loading the network."""
         return Projection.load(self.folder / PROJECTION_FILE, self.space.projection_sha256)
+
+    def seen_hashes(self) -> frozenset[str]:
+        """Content hashes of the photos the weights are known to have been trained on.
+
+        Only packed weights say so; of others nobody knows, and the set is empty.
+        :raise BackboneError: the list is missing or damaged.
+        """
+        verify_files(self.folder, (SEEN_FILE,))
+        return read_seen(self.folder)
+
+
+def write_seen(folder: Path, seen: frozenset[str]) -> None:
+    """Write ``seen.json``: the content hashes, sorted."""
+    (folder / SEEN_FILE).write_text(json.dumps({"photos": sorted(seen)}, indent=0) + "\n", "utf-8")
+
+
+def read_seen(folder: Path) -> frozenset[str]:
+    """What ``write_seen`` wrote.
+
+    :raise BackboneError: unreadable.
+    """
+    try:
+        return frozenset(json.loads((folder / SEEN_FILE).read_text("utf-8"))["photos"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackboneError(f"{folder / SEEN_FILE} is unreadable ({error}); run {PREPARE_COMMAND}") from error
 
 
 def backbones_folder(home: Path) -> Path:
@@ -101,7 +127,7 @@ def load_backbone(
 ) -> OpenVinoBackbone:
     """The backbone prepared for ``source``, verified and ready to extract.
 
-    source: ``embedded``, ``imagenet`` or the path of a weight file.
+    source: see ``models.backbone.weights.resolve_weights``.
     runtime: ``openvino``; ``tensorflow`` gives an object with the same members on TensorFlow.
     threads, streams: see ``OpenVinoBackbone``.
     :raise WeightsNotFound, BackboneNotReady: see ``find_backbone``.

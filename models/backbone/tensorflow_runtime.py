@@ -55,7 +55,7 @@ class TensorFlowBackbone:
 
     @property
     def weights(self) -> str:
-        """``interim``, ``imagenet`` or ``file:NAME``."""
+        """``embedded``, ``imagenet``, ``file:NAME`` or ``random``."""
         return self._description.weights
 
     @property

@@ -1,4 +1,4 @@
-"""Where the weights come from: ``embedded``, ``imagenet`` or the path of a Keras file.
+"""Where the weights come from: ``embedded``, ``imagenet``, ``random``, or the path of a packed or Keras file.
 
 Only names and hashes here; nothing is loaded and TensorFlow is not needed. Nothing falls back: a source
 that is not there is an error, never another network.
@@ -18,14 +18,22 @@ from models.errors import WeightsMismatch, WeightsNotFound
 
 EMBEDDED: Final = "embedded"
 IMAGENET: Final = "imagenet"
+RANDOM: Final = "random"
+EMBEDDED_FILE: Final = Path(__file__).parents[1] / "weights" / "embedded.npz"
+"""The packed weights that come with this installation."""
+
 IMAGENET_FILE: Final = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5: Final = "bcbd6486424b2319ff4ef7d526e38f63"
 """As published in the source of ``keras.applications.inception_v3``."""
 
-INTERIM_SEED: Final = 20240607
-INTERIM_RECIPE: Final = "he-normal|batch norm calibrated on 32 rendered images|v1"
-"""Names how ``models.backbone.interim`` makes its network; a new text makes prepared ones stale."""
+RANDOM_SEED: Final = 20240607
+RANDOM_RECIPE: Final = "he-normal|batch norm calibrated on 32 rendered images|v1"
+"""Names how ``models.backbone.random_network`` makes its network; a new text makes prepared ones stale."""
 
+PACKED_SUFFIX: Final = ".npz"
+"""Of files in the format of ``models.backbone.packed``."""
+
+_EXPECTED: Final = f"{EMBEDDED}, {IMAGENET}, {RANDOM} or the path of a {PACKED_SUFFIX} or .h5 file of weights"
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -33,23 +41,32 @@ _CHUNK_BYTES: Final = 1 << 20
 class WeightSource:
     """A resolved weight source.
 
-    kind: ``embedded`` (generated here for now), ``imagenet`` or ``file``.
-    label: what people see: ``interim``, ``imagenet``, ``file:NAME``.
+    kind: ``embedded``, ``imagenet``, ``file`` (a Keras or a packed one), or ``random`` (generated).
+    label: what people see: ``embedded``, ``imagenet``, ``file:NAME``, ``random``.
     path: the absolute file, None where the weights are generated.
     """
 
-    kind: Literal["embedded", "imagenet", "file"]
+    kind: Literal["embedded", "imagenet", "file", "random"]
     label: str
     path: Path | None
 
     @property
+    def packed(self) -> bool:
+        """Whether it is a file of packed weights, which brings its own projection and list of seen photos."""
+        return self.path is not None and self.path.suffix == PACKED_SUFFIX
+
+    @property
     def key(self) -> str:
-        """64 hex digits naming this source together with how this version of the code prepares it."""
+        """64 hex digits naming this source together with how this version of the code prepares it.
+
+        Not what the file holds: that is observed (``models.backbone.store.SourceRecord``).
+        """
         recipe = {
-            "source": str(self.path) if self.path else self.label,
-            "interim": None if self.path else f"{INTERIM_RECIPE}|{INTERIM_SEED}",
+            # By its name, so that an installation may be moved.
+            "source": self.label if self.kind == EMBEDDED or self.path is None else str(self.path),
+            "random": None if self.path else f"{RANDOM_RECIPE}|{RANDOM_SEED}",
             "preprocessing": PREPROCESSING,
-            "projection": f"{PROJECTION_RECIPE}|{PROJECTION_SEED}",
+            "projection": None if self.packed else f"{PROJECTION_RECIPE}|{PROJECTION_SEED}",
         }
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
@@ -57,22 +74,29 @@ class WeightSource:
 def resolve_weights(source: str, home: Path) -> WeightSource:
     """What ``source`` means under the state folder ``home``.
 
-    source: ``embedded``, ``imagenet``, or the path of a ``*_notop.h5`` / ``.weights.h5`` file.
+    source: ``embedded``, ``imagenet``, ``random``, or the path of packed weights (``.npz``) or of a Keras
+        ``*_notop.h5`` / ``.weights.h5`` file.
     :raise WeightsNotFound: the file is not there, is not a file, or cannot be read.
-    :raise WeightsMismatch: the name does not end in ``.h5``.
+    :raise WeightsMismatch: the name ends neither in ``.npz`` nor in ``.h5``.
     """
+    if source == RANDOM:
+        return WeightSource("random", RANDOM, None)
     if source == EMBEDDED:
-        return WeightSource("embedded", "interim", None)
+        _require_file(EMBEDDED_FILE, "it belongs to the installation: get the repository's file again")
+        return WeightSource("embedded", EMBEDDED, EMBEDDED_FILE)
     if source == IMAGENET:
         path = (home / "weights" / IMAGENET_FILE).absolute()
         _require_file(path, "download it with `make imagenet-weights`")
         return WeightSource("imagenet", "imagenet", path)
     if not source:
-        raise WeightsNotFound(f"no weight source given; expected {EMBEDDED}, {IMAGENET} or the path of a .h5 file")
+        raise WeightsNotFound(f"no weight source given; expected {_EXPECTED}")
     path = Path(source).expanduser().absolute()
-    _require_file(path, f"expected {EMBEDDED}, {IMAGENET} or the path of a Keras weight file")
-    if path.suffix != ".h5":
-        raise WeightsMismatch(f"{path} does not end in .h5; expected a Keras *_notop.h5 or .weights.h5 file")
+    _require_file(path, f"expected {_EXPECTED}")
+    if path.suffix not in (PACKED_SUFFIX, ".h5"):
+        raise WeightsMismatch(
+            f"{path} ends neither in {PACKED_SUFFIX} nor in .h5; expected packed weights, or a Keras *_notop.h5 or "
+            ".weights.h5 file"
+        )
     return WeightSource("file", f"file:{path.name}", path)
 
 

@@ -64,22 +64,25 @@ def evaluate(
     *,
     limits: PhotoLimits,
     catalogue_hashes: frozenset[str],
+    seen_by_backbone: frozenset[str] = frozenset(),
     within: frozenset[str] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Recognise every photo one after the other, as the service does.
 
     catalogue_hashes: content hashes of the reference photos, by which leaked photos are noticed (also
-    by ``LEAKED_COSINE``). Leaked photos are counted, and stay in the figures: the caller must say so.
+    by ``LEAKED_COSINE``). seen_by_backbone: content hashes the weights were trained on, which leak as well.
+    Leaked photos are counted, and stay in the figures: the caller must say so.
     within: the labels that may be named, as in serving. progress: called with the photos done so far.
     Photos that cannot be read are listed under ``unreadable`` and counted nowhere else. A measure without
     photos to count, or of a classifier this model lacks, is null.
     """
+    taught = catalogue_hashes | seen_by_backbone
     seen: list[_Seen] = []
     unreadable: list[dict[str, str]] = []
     for done, case in enumerate(cases, start=1):
         try:
-            seen.append(_look(case, recognizer, limits, catalogue_hashes, within))
+            seen.append(_look(case, recognizer, limits, taught, within))
         except (PhotoError, OSError) as error:
             unreadable.append({"path": str(case.path), "reason": str(error)})
         progress(done)
@@ -90,7 +93,7 @@ def _look(
     case: PhotoCase,
     recognizer: Recognizer,
     limits: PhotoLimits,
-    catalogue_hashes: frozenset[str],
+    taught: frozenset[str],
     within: frozenset[str] | None,
 ) -> _Seen:
     data = case.path.read_bytes()
@@ -107,7 +110,7 @@ def _look(
         ranking.candidates[0].score if ranking.candidates else 0.0,
         verdict,
         latency_ms,
-        photo.content_hash in catalogue_hashes or nearest >= LEAKED_COSINE,
+        photo.content_hash in taught or nearest >= LEAKED_COSINE,
     )
 
 

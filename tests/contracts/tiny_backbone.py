@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.backbone.openvino_loader import load_openvino
-from models.backbone.prepare import _FILES
+from models.backbone.prepare import _FILES, _observe
 from models.backbone.preprocessing import PREPROCESSING
 from models.backbone.projection import Projection
 from models.backbone.space import Space
@@ -18,14 +18,23 @@ from models.backbone.store import (
     SPACE_FILE,
     SourceRecord,
     backbones_folder,
+    find_backbone,
     write_manifest,
     write_record,
+    write_seen,
 )
 from models.backbone.weights import resolve_weights
 from models.values import BOTTLENECK_SIZE
 
 _CELL = 12
 _CELLS = 299 // _CELL
+
+
+def say_seen(home: Path, seen: frozenset[str]) -> None:
+    """From now on the backbone prepared for ``embedded`` was trained on the photos of these content hashes."""
+    folder = find_backbone("embedded", home).folder
+    write_seen(folder, seen)
+    write_manifest(folder, _FILES)
 
 
 def prepare_tiny_backbone(home: Path) -> str:
@@ -45,14 +54,16 @@ def prepare_tiny_backbone(home: Path) -> str:
         weights_sha256=hashlib.sha256(b"tiny").hexdigest(),
         preprocessing=PREPROCESSING,
         projection_sha256=projection.sha256,
-        weights="interim",
+        weights="embedded",
     )
     folder = backbones_folder(home) / space.identifier
     folder.mkdir(parents=True)
     openvino.save_model(openvino.Model([pooled], [pixels], "tiny"), folder / "network.xml", compress_to_fp16=False)
     (folder / KERAS_FILE).write_bytes(b"for a runtime these tests do not use")
     projection.save(folder / PROJECTION_FILE)
+    write_seen(folder, frozenset())
     (folder / SPACE_FILE).write_text(space.to_json(), "utf-8")
     write_manifest(folder, _FILES)
-    write_record(home, resolve_weights("embedded", home), SourceRecord(space.identifier))
+    source = resolve_weights("embedded", home)
+    write_record(home, source, SourceRecord(space.identifier, *_observe(source)))
     return space.identifier

@@ -23,7 +23,7 @@ from models.values import BOTTLENECK_SIZE
 from models.verdict import VerdictSettings
 from models.vote import VoteSettings
 
-ABOUT = {"version": "v1", "space": "s", "weights": "interim", "created_at": "2026-01-01T00:00:00+00:00", "labels": 2}
+ABOUT = {"version": "v1", "space": "s", "weights": "embedded", "created_at": "2026-01-01T00:00:00+00:00", "labels": 2}
 
 
 def linear(seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -70,7 +70,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def test_round_trip(tmp_path: Path) -> None:
     digest = write_bundle(tmp_path / "v1", ABOUT, write_parts)
     bundle = Bundle.load(tmp_path / "v1")
-    assert (bundle.version, bundle.space, bundle.weights) == ("v1", "s", "interim")
+    assert (bundle.version, bundle.space, bundle.weights) == ("v1", "s", "embedded")
     assert bundle.created_at == ABOUT["created_at"]
     assert bundle.manifest_sha256 == digest == file_sha256(tmp_path / "v1" / MANIFEST)
     assert bundle.metrics == {"top1": 0.5}

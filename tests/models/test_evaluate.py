@@ -153,6 +153,8 @@ def test_leaked_photos_are_counted_by_content_and_by_likeness(
     leaked = [PhotoCase(same, "bread"), PhotoCase(again, "figs")]
     assert run(recognizer, leaked).result["leaked_photos"] == 2
     assert run(recognizer, leaked, catalogue_hashes=frozenset()).result["leaked_photos"] == 2
+    taught = frozenset(hashlib.sha256(case.path.read_bytes()).hexdigest() for case in cases[:3])
+    assert run(recognizer, cases, seen_by_backbone=taught).result["leaked_photos"] == 3
     result = run(recognizer, [*cases, *leaked]).result
     assert (result["leaked_photos"], result["photos"]) == (2, 17)
 

@@ -27,7 +27,7 @@ from tests.contracts.neighbours import unit
 from tests.models.conftest import Run
 from tests.models.synthetic import digest, judged, make_photos, says, strangers
 
-ABOUT = {"version": "v1", "space": "s", "weights": "interim", "created_at": "2026-01-01T00:00:00+00:00"}
+ABOUT = {"version": "v1", "space": "s", "weights": "embedded", "created_at": "2026-01-01T00:00:00+00:00"}
 NASTY = "<script>alert('x')</script>"
 
 
@@ -109,13 +109,16 @@ def test_a_training_report_with_everything(run: Run, tmp_path: Path) -> None:
     trained = with_review(run.trained, run.data)
     write_report(tmp_path / "report.html", ABOUT, trained, picture)
     text, reader = read(tmp_path / "report.html")
-    for words in ("Model v1", "interim", "Table 3", "rank_sum", "Rejection", "augmentation gains", "Worst confusions"):
+    for words in ("Model v1", "embedded", "Table 3", "rank_sum", "Rejection", "augmentation gains", "Worst confusions"):
         assert words in text
     for name in ("fcn", "knn", "svm", "vote"):
         assert f"<td>{name}</td>" in text
     assert f"{100 * trained.metrics['table3']['vote']['top1']['mean']:.1f} %" in text
     assert reader.seen.count("svg") == 2, "the reliability curve and the learning curve"
     assert "Too few photos: 14 labels" in text
+    assert "4 photos were seen by the backbone" in text
+    assert f"{len(trained.fit.known)} in all, which flatters" in text
+    assert text.count("<th>fitting</th>") == 2
     assert reader.open == []
 
 
@@ -155,13 +158,14 @@ def test_photos_that_are_gone_or_damaged_leave_their_place_empty(run: Run, tmp_p
     assert thumbnail(picture, "x").startswith("data:image/jpeg")
 
 
-def knn_only(shots: dict[str, list[int]]) -> Trained:
+def knn_only(shots: dict[str, list[int]], *, all_seen: bool = False) -> Trained:
     photos, scenes = make_photos(shots)
     data = TrainingData(
         TrainingPhotos(photos.hashes, photos.labels, photos.originals, photos.variants),
         [None] * len(photos),
         make_split(photos.hashes, photos.labels, scenes, folds=2),
         strangers(4),
+        frozenset(photos.hashes) if all_seen else frozenset(),
     )
     return with_review(train(data), data)
 
@@ -182,6 +186,17 @@ def test_a_training_report_without_cross_validation_or_without_fcn_and_svm(
     assert words in text
     assert "shipped prior judged" in text
     assert "<td>fcn</td>" not in text
+    assert "nan" not in re.sub(r"data:[^\"]*", "", text).lower()
+    assert reader.open == []
+
+
+def test_a_training_report_where_the_backbone_has_seen_everything(tmp_path: Path) -> None:
+    trained = knn_only({f"l{i}": [1, 1] for i in range(4)}, all_seen=True)
+    write_report(tmp_path / "report.html", ABOUT, trained, picture)
+    text, reader = read(tmp_path / "report.html")
+    assert "no honest figure can be given" in text
+    assert "8 in all, which flatters" in text
+    assert text.count("<td>knn</td>") == 1
     assert "nan" not in re.sub(r"data:[^\"]*", "", text).lower()
     assert reader.open == []
 

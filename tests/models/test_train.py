@@ -19,9 +19,9 @@ from models.training.fit.vote import fit_platt, fit_vote, rank_sum
 from models.training.measures import summary
 from models.training.reports.tables import augmentation_table, new_label_table, rules_table, table3, voted_photos
 from models.training.splits import make_split
-from models.training.train import Trained, TrainingData, _final, train
+from models.training.train import Trained, TrainingData, _final, _hold_out, train
 from models.verdict import VerdictSettings
-from models.vote import VoteSettings, platt
+from models.vote import Vote, VoteSettings, platt
 from tests.models.conftest import FOLDS, Run
 from tests.models.synthetic import judged, make_photos, says, strangers
 
@@ -56,12 +56,18 @@ def test_table_3_is_what_the_judged_photos_say(run: Run) -> None:
     assert run.trained.metrics["table3"]["svm"]["top1"]["mean"] == pytest.approx(np.mean(folds))
 
 
-def test_photos_the_backbone_saw_fit_and_measure_nothing(run: Run) -> None:
+def test_photos_the_backbone_saw_fit_and_measure_nothing_but_a_table_of_their_own(run: Run) -> None:
     metrics, known = run.trained.metrics, run.trained.fit.known
     seen = [p for p in known if p.content_hash in run.data.seen_by_backbone]
     assert len(seen) == metrics["data"]["seen_by_backbone"] == 4
     assert metrics["table3"]["calibration"]["photos"] == len(known) - 4
     assert metrics["verdict"]["photos"]["known"] == len(known) - 4
+    flattered = metrics["table3_with_seen"]
+    assert flattered["calibration"]["photos"] == len(known)
+    assert set(flattered) == set(metrics["table3"])
+    folds = [[p for p in known if p.fold == fold] for fold in range(FOLDS)]
+    right = [np.mean([q.rank(p.truth or "") == 1 for p in own for q in p.predictions[1:2]]) for own in folds]
+    assert flattered["knn"]["top1"]["mean"] == pytest.approx(np.mean(right))
 
 
 def test_every_rule_is_compared_with_the_vote_by_paired_differences(run: Run) -> None:
@@ -81,7 +87,8 @@ def test_every_rule_is_compared_with_the_vote_by_paired_differences(run: Run) ->
 def test_the_hold_out_is_measured_on_models_that_never_saw_it(run: Run) -> None:
     hold_out = run.trained.metrics["hold_out"]
     assert hold_out["photos"] == len(run.data.split.role("hold_out")) == run.trained.metrics["data"]["hold_out_photos"]
-    assert set(hold_out) == {"photos", "fcn", "knn", "svm", "vote"}
+    assert set(hold_out) == {"photos", "seen_by_backbone", "fcn", "knn", "svm", "vote"}
+    assert hold_out["seen_by_backbone"] == 0
     assert hold_out["vote"]["top5"] > 0.5
 
 
@@ -157,7 +164,8 @@ def test_a_shop_with_two_photos_a_product_is_served_by_knn_alone(knn_only: tuple
     assert trained.verdict == VerdictSettings.prior()
     metrics = trained.metrics
     assert metrics["data"]["labels_trained"] == 0
-    assert metrics["hold_out"] == {"photos": 0}
+    assert metrics["hold_out"] == {"photos": 0, "seen_by_backbone": 0}
+    assert metrics["table3_with_seen"] == {}
     assert metrics["data"]["photos"] == len(data.photos) == 60
 
 
@@ -170,6 +178,34 @@ def test_a_classifier_that_was_never_fitted_has_no_row_rather_than_0_percent(
     assert metrics["table3"]["vote"]["top1"]["mean"] == metrics["table3"]["knn"]["top1"]["mean"]
     assert metrics["rules"]["vote_holds"] == {"top1": True, "top5": True}
     assert metrics["augmentation"] == {}
+
+
+def test_where_the_backbone_has_seen_nearly_all_photos_vote_and_verdict_are_the_prior() -> None:
+    photos, scenes = make_photos({f"l{i:03}": [1, 1] for i in range(100)})
+    split = make_split(photos.hashes, photos.labels, scenes, folds=2)
+    for unseen in (0, 20, 99, 100):
+        seen = frozenset(photos.hashes[unseen:])
+        trained = train(TrainingData(photos, [None] * 200, split, strangers(100), seen))
+        metrics = trained.metrics
+        judged_photos = metrics["verdict"]["photos"]
+        assert trained.vote.calibrated == (unseen >= 100)
+        assert trained.verdict.calibrated == (judged_photos["known"] + judged_photos["new"] >= 100)
+        assert judged_photos["known"] == unseen
+        assert metrics["data"]["seen_by_backbone"] == 200 - unseen
+        assert metrics["table3"].get("calibration", {"photos": 0})["photos"] == unseen
+        assert metrics["table3_with_seen"]["calibration"]["photos"] == 200
+
+
+def test_hold_out_photos_that_the_backbone_saw_are_left_out_of_its_figures() -> None:
+    photos, scenes = make_photos({f"l{i}": [1] * 5 for i in range(6)})
+    split = make_split(photos.hashes, photos.labels, scenes, folds=2)
+    held = split.role("hold_out")
+    assert len(held) == 6
+    for seen in (held[:2], held):
+        data = TrainingData(photos, [None] * 30, split, strangers(0), frozenset(seen))
+        hold_out = _hold_out(data, None, None, Vote(VoteSettings.prior()))
+        assert (hold_out["photos"], hold_out["seen_by_backbone"]) == (6 - len(seen), len(seen))
+        assert ("knn" in hold_out) == (len(seen) < 6)
 
 
 def test_no_label_with_two_scenes_leaves_the_tables_empty() -> None:

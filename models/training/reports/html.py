@@ -72,14 +72,14 @@ def write_report(path: Path, manifest: Mapping[str, Any], trained: Trained, load
 
     manifest: version, weights, created_at and so on. load: gives the bytes of a catalogue photo.
     """
-    photos = voted_photos(trained.fit.known, trained.metrics["data"]["folds"])
+    photos = voted_photos(trained.fit.known, trained.metrics["data"]["folds"], trained.seen_by_backbone)
     page = _template("training.html.j2").render(
         manifest=manifest,
         metrics=trained.metrics,
         confusions=_confusions(photos, load),
         misses=_examples(photos, load, hit=False),
         hits=_examples(photos, load, hit=True),
-        reliability=_reliability(photos),
+        reliability=_reliability([p for p in photos if p.photo.content_hash not in trained.seen_by_backbone]),
         curve=_learning_curve(trained),
     )
     path.write_text(page, encoding="utf-8")

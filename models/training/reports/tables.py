@@ -45,14 +45,17 @@ class VotedPhoto:
         return self.photo.truth
 
 
-def voted_photos(known: Sequence[Judged], folds: int) -> list[VotedPhoto]:
-    """Every known photo under every rule, the vote fitted on the other folds."""
+def voted_photos(
+    known: Sequence[Judged], folds: int, seen_by_backbone: frozenset[str] = frozenset()
+) -> list[VotedPhoto]:
+    """Every known photo under every rule, the vote fitted on the other folds' photos that the backbone has not seen."""
     result: list[VotedPhoto] = []
     for fold in range(folds):
         own = [photo for photo in known if photo.fold == fold]
         if not own:
             continue
-        settings = fit_vote([photo for photo in known if photo.fold != fold])
+        others = [p for p in known if p.fold != fold and p.content_hash not in seen_by_backbone]
+        settings = fit_vote(others)
         vote, every = Vote(settings), rules(settings)
         for photo in own:
             candidates = vote.merge(photo.predictions).candidates

@@ -62,7 +62,7 @@ def test_a_shop_moves_to_a_new_home_by_backup_and_restore(homes: tuple[Path, Pat
     engine = open_database(Settings(home=first))  # type: ignore[call-arg]
     store = BundleStore(first)
     with transaction(engine) as session:
-        space = ensure_space(session, "space", {"weights": "interim"})
+        space = ensure_space(session, "space", {"weights": "embedded"})
         photos = add_photos(session, labels)
         rows = [(i, p, label, v) for (i, p), label, v in zip(photos, labels, vectors, strict=True)]
         put_vectors(session, space, rows, PROJECT)

@@ -13,7 +13,7 @@ from augment.render import BACKGROUNDS, CAMERAS, make_catalogue
 from models.backbone import convert
 
 
-def test_the_interim_network_is_calibrated_on_another_family(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_random_network_is_calibrated_on_another_family(monkeypatch: pytest.MonkeyPatch) -> None:
     """Brands, cameras and backgrounds of the demonstration are new to the weights."""
     asked: list[str] = []
 

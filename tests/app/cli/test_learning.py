@@ -15,9 +15,11 @@ from PIL import Image
 
 from app.cli.evaluate import read_cases
 from app.cli.main import cli
+from app.store.media import content_hash
 from models.errors import BundleNotFound, PhotoError, UsageError
 from models.training.evaluate import PhotoCase
 from tests.app.learning import LearningShop, learning_shop, shots
+from tests.contracts.tiny_backbone import say_seen
 from tests.models.test_evaluate import KEYS
 
 SKUS = ("cola", "beans", "rice", "tea", "soap", "éclair")
@@ -78,7 +80,7 @@ Learned = tuple[LearningShop, dict[str, Any], dict[str, Any]]
 def test_bottlenecks_tells_what_it_computed_and_a_second_run_computes_nothing(learned: Learned) -> None:
     shop, filled, _ = learned
     assert (filled["photos"], filled["vectors"], filled["fill"]["new"]) == (12, 12, 24)
-    assert filled["weights"] == "interim"
+    assert filled["weights"] == "embedded"
     assert filled["network_ms_per_image"] > 0
     again = invoke(shop, "bottlenecks", "--variant", "blur")
     assert again.exit_code == 0
@@ -105,6 +107,38 @@ def test_train_tells_a_person_the_table_and_where_the_report_is(
     report = Path(done.stdout.rsplit("report: ", 1)[1].strip())
     assert report.is_file()
     assert report.parent.parent == learned[0].settings.home / "bundles"
+
+
+@pytest.fixture
+def cola_seen(learned: Learned) -> Iterator[LearningShop]:
+    """The shop, its backbone having been trained on both photos of one product, and on one that is asked about."""
+    home = learned[0].settings.home
+    say_seen(home, frozenset(map(content_hash, [*shots(0, 2), *shots(1, 1, first=7)])))
+    yield learned[0]
+    say_seen(home, frozenset())
+
+
+def test_train_says_how_many_photos_the_backbone_has_seen_and_what_they_would_make_of_it(
+    cola_seen: LearningShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.training.FAR_FOREIGN_PHOTOS", 4)
+    done = invoke(cola_seen, "train", "--folds", "2", "--without-variants")
+    assert done.exit_code == 0, done.output
+    assert "has seen 2 of 12 photos" in done.stderr
+    assert "has seen 2 photos" in done.stdout
+    assert "which flatters (12 photos)" in done.stdout
+    assert done.stdout.count("Top-1") == 2
+    say_seen(cola_seen.settings.home, frozenset(content_hash(d) for place in range(6) for d in shots(place, 2)))
+    metrics = run(cola_seen, "train", "--folds", "2", "--without-variants")["metrics"]
+    assert metrics["data"]["seen_by_backbone"] == metrics["table3_with_seen"]["calibration"]["photos"] == 12
+    assert metrics["table3"] == {}
+    assert metrics["verdict"]["calibrated"] is False
+    assert "has seen every photo" in invoke(cola_seen, "train", "--folds", "2", "--without-variants").stdout
+
+
+def test_evaluate_counts_photos_that_the_backbone_has_seen_as_leaked(cola_seen: LearningShop, listing: Path) -> None:
+    found = run(cola_seen, "evaluate", "--photos", str(listing))
+    assert (found["photos"], found["leaked_photos"]) == (8, 2)
 
 
 def test_evaluate_json_has_exactly_the_contracts_keys_and_counts_every_kind_of_photo(

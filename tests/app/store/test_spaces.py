@@ -15,10 +15,10 @@ from models.errors import UsageError
 
 
 def test_a_space_is_made_once_with_its_partitions_and_index(session: Session) -> None:
-    first = ensure_space(session, "one", {"weights": "interim"})
+    first = ensure_space(session, "one", {"weights": "embedded"})
     other = ensure_space(session, "two", {})
     assert ensure_space(session, "one", {"weights": "ignored"}) == first != other
-    assert session.get_one(Space, first).description == {"weights": "interim"}
+    assert session.get_one(Space, first).description == {"weights": "embedded"}
     indexes = inspect(session.connection()).get_indexes(vectors_table(first))
     hnsw = [index for index in indexes if index["dialect_options"].get("postgresql_using") == "hnsw"]
     assert [index["column_names"] for index in hnsw] == [["projected"]]

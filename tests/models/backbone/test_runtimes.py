@@ -78,11 +78,11 @@ def test_more_than_one_batch_goes_through(openvino_backbone: OpenVinoBackbone) -
     assert openvino_backbone.extract(pictures).shape == (17, 2048)
 
 
-def test_both_runtimes_name_the_same_space_and_the_interim_weights(
+def test_both_runtimes_name_the_same_space_and_weights(
     openvino_backbone: OpenVinoBackbone, tensorflow_backbone: OpenVinoBackbone
 ) -> None:
     assert openvino_backbone.space == tensorflow_backbone.space
-    assert openvino_backbone.weights == tensorflow_backbone.weights == "interim"
+    assert openvino_backbone.weights == tensorflow_backbone.weights == "embedded"
     assert openvino_backbone.projection.sha256 == openvino_backbone.description.projection_sha256
 
 

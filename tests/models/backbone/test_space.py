@@ -12,7 +12,7 @@ from models.backbone.store import require_space
 from models.errors import BackboneError
 from tests.contracts.fake_backbone import FakeBackbone
 
-SPACE = Space("a" * 64, "squash|v1", "b" * 64, weights="interim", versions={"keras": "3"})
+SPACE = Space("a" * 64, "squash|v1", "b" * 64, weights="embedded", versions={"keras": "3"})
 
 
 def test_json_round_trip() -> None:

@@ -1,9 +1,9 @@
-"""The interim network: random convolutions with calibrated batch norm, until trained weights are shipped.
+"""The random network: random convolutions with calibrated batch norm, the yardstick of every trained one.
 
 Convolutions are drawn from a seeded NumPy generator, so they do not depend on Keras' random numbers;
 batch-norm statistics are measured, layer after layer, on rendered images, so every layer sees inputs of
-zero mean and unit variance. It tells colours, textures and shapes apart but has learned nothing:
-everything made with it is called ``interim``.
+zero mean and unit variance. It tells colours, textures and shapes apart but has learned nothing: what
+trained weights are worth is what they add to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from models.backbone.network import load_keras, weighted_layers
 from models.backbone.preprocessing import fit_input, scale_pixels, stack_inputs
-from models.backbone.weights import INTERIM_SEED
+from models.backbone.weights import RANDOM_SEED
 from models.values import UInt8
 
 CALIBRATION_IMAGES: Final = 32
@@ -24,8 +24,8 @@ ImageSource = Callable[[int], Sequence[UInt8]]
 """Given how many, returns that many images, uint8 (height, width, 3) RGB."""
 
 
-def make_interim(network: Any, images: ImageSource, seed: int = INTERIM_SEED) -> None:
-    """Give ``network`` the interim weights, in place.
+def make_random(network: Any, images: ImageSource, seed: int = RANDOM_SEED) -> None:
+    """Give ``network`` the random weights, in place.
 
     network: a ``keras.Model`` from ``build_network``.
     images: where calibration images come from; the same images and seed give the same network
