@@ -1,0 +1,99 @@
+"""Running a stage: rounds of steps with Keras' ``fit``, a checkpoint and a log line after each."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from models.backbone.network import import_keras
+from models.training.pretrain.state import load_state, save_state
+
+ROUND_STEPS: Final = 25
+LOG_FILE: Final = "log.jsonl"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of a stage: until how many steps, at which input size (pixels)."""
+
+    until: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """name: of the stage and its checkpoint. folder: where checkpoint and log go. phases: in order of ``until``.
+    batch: images a step. rate: highest learning rate; it falls linearly to a fiftieth over all steps."""
+
+    name: str
+    folder: Path
+    phases: tuple[Phase, ...]
+    batch: int
+    rate: float
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole stage."""
+        return self.phases[-1].until
+
+    def size_at(self, step: int) -> int:
+        """The input size of a step."""
+        return next(phase.size for phase in self.phases if step < phase.until)
+
+
+def falling_rate(stage: Stage) -> Any:
+    """A Keras schedule: 20 steps of warm-up, then linearly down to a fiftieth of the rate."""
+    keras = import_keras()
+    ops = keras.ops
+
+    class FallingRate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[name-defined]
+        """See ``falling_rate``."""
+
+        def __call__(self, step: Any) -> Any:
+            done = ops.cast(step, "float32")
+            warm = ops.minimum(1.0, (done + 1.0) / 20.0)
+            return stage.rate * warm * ops.maximum(0.02, 1.0 - done / stage.steps)
+
+        def get_config(self) -> dict[str, Any]:
+            return {"rate": stage.rate, "steps": stage.steps}
+
+    return FallingRate()
+
+
+def run_stage(stage: Stage, model: Any, batches: Callable[[int, int, int], Any], say: Say) -> None:
+    """Train a compiled ``model`` to the end of ``stage``, going on from its checkpoint where there is one.
+
+    batches: (first step, steps, size) -> ``PyDataset`` of that many batches.
+    """
+    model.optimizer.build(model.trainable_variables)
+    variables = [*model.trainable_variables, *model.optimizer.variables]
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    path = stage.folder / f"{stage.name}.npz"
+    done = load_state(path, variables)
+    if done:
+        say(f"{stage.name}: going on after step {done} of {stage.steps}")
+    while done < stage.steps:
+        size = stage.size_at(done)
+        last = next(phase.until for phase in stage.phases if done < phase.until)
+        steps = min(ROUND_STEPS, last - done)
+        started = time.perf_counter()
+        history = model.fit(batches(done, steps, size), epochs=1, verbose=0).history
+        done += steps
+        save_state(path, variables, done)
+        seconds = time.perf_counter() - started
+        figures = {name: round(float(values[-1]), 4) for name, values in history.items()}
+        line = {"stage": stage.name, "step": done, "size": size, "images_s": round(steps * stage.batch / seconds, 2)}
+        with (stage.folder / LOG_FILE).open("a", encoding="utf-8") as log:
+            log.write(json.dumps({**line, "time": round(time.time()), **figures}) + "\n")
+        say(_line(line, figures, stage.steps))
+
+
+def _line(line: dict[str, Any], figures: dict[str, float], steps: int) -> str:
+    told = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
+    return f"{line['stage']} {line['step']}/{steps} at {line['size']} px, {line['images_s']} images/s: {told}"
