@@ -45,10 +45,19 @@ train-bottlenecks: setup migrate ## Prepare the backbone and store all bottlenec
 train: setup migrate ## Train on the stored bottlenecks and publish the bundle
 	$(RUN) train
 
+pretrain: setup ## Make backbone weights from random values (resumable): ARGS="--catalog DIR --teacher FILE.h5 ..."
+	$(RUN) pretrain $(ARGS)
+
+finetune: setup migrate ## Adapt the backbone to the catalogue, as new weights beside those in use (resumable)
+	$(RUN) finetune $(ARGS)
+
 imagenet-weights: setup ## Fetch Keras' ImageNet weights (needs a network) for PICKTURE_WEIGHTS=imagenet
 	$(BIN)/python -m models.backbone.fetch_imagenet $${PICKTURE_HOME:-var}
+
+yardstick: setup ## Compare weights with the network frozen: ARGS="--train A.csv --test B.csv --weights SOURCE ..."
+	$(RUN) yardstick $(ARGS)
 
 bench: setup ## Measure a served model on rendered phone photos and foreign products
 	$(BIN)/python -m tests.bench.rendered
 
-.PHONY: help setup demo run test check migrate train-bottlenecks train imagenet-weights bench
+.PHONY: help setup demo run test check migrate train-bottlenecks train pretrain finetune imagenet-weights yardstick bench

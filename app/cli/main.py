@@ -16,12 +16,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("app.cli.db", "Run, upgrade, check, back up and restore the database."),
     "demo": ("app.cli.demo", "From a rendered catalogue to a recommendation, in one go."),
     "evaluate": ("app.cli.evaluate", "Measure the served model on photos with known answers."),
+    "experiments": ("app.cli.experiments", "Measure what the paper leaves open: labels, categories, parameters."),
+    "finetune": ("app.cli.finetune", "Adapt the backbone to the catalogue, as new weights."),
     "keys": ("app.cli.keys", "Create, list and revoke access keys."),
     "models": ("app.cli.models", "List, promote and roll back model versions."),
+    "pretrain": ("app.cli.pretrain", "Make backbone weights from random values."),
     "recognize": ("app.cli.recognize", "Recognise one photo."),
     "recommend": ("app.cli.recommend", "Recommend products like a given one."),
     "serve": ("app.cli.serve", "Serve the HTTP API."),
     "train": ("app.cli.train", "Train classifiers, vote and verdict; publish the bundle."),
+    "yardstick": ("app.cli.yardstick", "Compare weights on listed photos, with the network frozen."),
 }
 
 

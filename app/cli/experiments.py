@@ -1,0 +1,123 @@
+"""``python -m app experiments ...``: the questions the paper leaves open, measured on this installation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from app.cli.common import emit, json_option, say
+from app.cli.experiment_tables import category_lines, label_lines, parameter_lines
+from app.config import Settings
+from app.jobs.experiments import CatalogueData, catalogue_data, rendered_photos, write_result
+from app.wiring import build_container
+from augment.variants import SELECTABLE_NAMES, VARIANT_NAMES
+from models.errors import UsageError
+from models.training.bottlenecks.progress import TqdmProgress
+from models.training.experiments.categories import compare_categories
+from models.training.experiments.hyper_parameters import search_hyper_parameters
+from models.training.experiments.labels import (
+    COUNTS,
+    RENDERED_COUNTS,
+    SEEDS,
+    accuracy_by_labels,
+    rendered_accuracy,
+)
+
+_PHONE_PHOTOS = 2
+
+
+def _variants_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--variant`` and ``--without-variants``, as ``train`` has them."""
+    function = click.option(
+        "--variant", "variants", multiple=True, type=click.Choice(SELECTABLE_NAMES), help="Only these variants."
+    )(function)
+    return click.option("--without-variants", is_flag=True, help="Learn from the originals alone.")(function)
+
+
+@click.group()
+def command() -> None:
+    """Tables measured on the stored bottlenecks; each is also written to HOME/experiments/<name>.json."""
+
+
+@command.command()
+@click.option("--count", "counts", multiple=True, type=click.IntRange(min=2), help="A number of labels; may repeat.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=SEEDS, show_default=True, help="Random subsets a count.")
+@click.option("--rendered", type=click.IntRange(min=2), help="On so many rendered products instead of the catalogue.")
+@click.option(
+    "--phone-photos",
+    type=click.IntRange(1, 100),
+    default=_PHONE_PHOTOS,
+    show_default=True,
+    help="With --rendered: phone photos a product to measure on.",
+)
+@_variants_option
+@json_option
+def labels(
+    counts: tuple[int, ...],
+    seeds: int,
+    rendered: int | None,
+    phone_photos: int,
+    variants: tuple[str, ...],
+    without_variants: bool,
+    as_json: bool,
+) -> None:
+    """Accuracy against the number of labels."""
+    if rendered is None:
+        data = _catalogue(variants, without_variants)
+        rows = accuracy_by_labels(data.photos, data.split, counts or COUNTS, seeds, progress=say, seen=data.seen)
+        _finish("labels", {**data.facts(), "rows": rows}, as_json, label_lines)
+        return
+    if variants or without_variants:
+        raise UsageError("rendered products are learned from their eight views, without variants: leave those out")
+    with TqdmProgress("features") as progress:
+        photos, facts = rendered_photos(Settings.from_env(), rendered, phone_photos, say, progress)
+    rows = rendered_accuracy(photos, counts or RENDERED_COUNTS, seeds, progress=say)
+    _finish("labels-rendered", {**facts, "rows": rows}, as_json, label_lines)
+
+
+@command.command()
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    type=click.IntRange(1, 8),
+    default=(1, 2),
+    show_default=True,
+    help="Of the category tree: 1 large, 2 medium, 3 small; may repeat.",
+)
+@_variants_option
+@json_option
+def categories(levels: tuple[int, ...], variants: tuple[str, ...], without_variants: bool, as_json: bool) -> None:
+    """One classifier for all labels against one a category, with and without the shopper's help."""
+    data = _catalogue(variants, without_variants)
+    distinct = sorted(set(levels))
+    rows = compare_categories(data.photos, data.paths, data.split, distinct, progress=say, seen=data.seen)
+    _finish("categories", {**data.facts(), "levels": rows}, as_json, category_lines)
+
+
+@command.command("hyper-parameters")
+@_variants_option
+@json_option
+def hyper_parameters(variants: tuple[str, ...], without_variants: bool, as_json: bool) -> None:
+    """Search on the validation photos of the split, report once on its test photos."""
+    data = _catalogue(variants, without_variants)
+    found = search_hyper_parameters(data.photos, data.split, progress=say, seen=data.seen)
+    _finish("hyper-parameters", {**data.facts(), **found}, as_json, parameter_lines)
+
+
+def _catalogue(variants: Sequence[str], without_variants: bool) -> CatalogueData:
+    names = () if without_variants else (tuple(variants) or VARIANT_NAMES)
+    container = build_container(Settings.from_env())
+    try:
+        return catalogue_data(container.settings, container.engine, container.media, names, say)
+    finally:
+        container.close()
+
+
+def _finish(name: str, result: dict[str, Any], as_json: bool, lines: Callable[[dict[str, Any]], str]) -> None:
+    path = write_result(Settings.from_env().home, name, result)
+    say(f"written: {path}")
+    emit(json.loads(path.read_text("utf-8")), as_json, lambda: lines(result))
