@@ -59,6 +59,7 @@ def joint_model(student: Any, guide: Guide | None, classes: Mapping[str, int], w
 
     student: to be trained. guide: the teacher, None to learn from the labels and the likeness alone.
     classes: how many each task has; a target of that number counts as missing.
+    With its ``guided`` set to False and ``student_maps`` frozen only the heads learn, and the teacher rests.
     """
     keras = import_keras()
     ops = keras.ops
@@ -70,6 +71,7 @@ def joint_model(student: Any, guide: Guide | None, classes: Mapping[str, int], w
 
         def __init__(self) -> None:
             super().__init__()
+            self.guided = guide is not None
             self.student_maps = maps_model(student)
             if guide is not None:
                 self.teacher_maps = maps_model(guide.teacher)
@@ -84,7 +86,7 @@ def joint_model(student: Any, guide: Guide | None, classes: Mapping[str, int], w
             pooled = ops.mean(maps[-1], axis=(1, 2))
             unit = _normalised(ops, pooled)
             answers = {task: head(unit * FEATURE_SCALE) for task, head in self.heads.items()}
-            if guide is not None:
+            if guide is not None and self.guided:
                 answers |= self.distil(maps, pooled, self.teacher_maps(pixels, training=False), guide.weights)
             return {**answers, "unit": unit}
 
@@ -103,7 +105,7 @@ def joint_model(student: Any, guide: Guide | None, classes: Mapping[str, int], w
         def compute_loss(self, x: Any, y: Any, y_pred: Any, *_: Any, **__: Any) -> Any:
             losses = {task: _cross_entropy(keras, y[task], y_pred[task], classes[task]) for task in TASKS}
             losses["likeness"] = contrastive_loss(ops, y_pred["unit"], y["product"])
-            losses |= {name: ops.mean(y_pred[name]) for name in distilled}
+            losses |= {name: ops.mean(y_pred[name]) for name in distilled if name in y_pred}
             for name, loss in losses.items():
                 self.told[name].update_state(loss)
             known = ops.cast(y["label"] < classes["label"], "float32")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -66,13 +66,16 @@ def falling_rate(stage: Stage) -> Any:
     return FallingRate()
 
 
-def run_stage(stage: Stage, model: Any, batches: Callable[[int, int, int], Any], say: Say) -> None:
+def run_stage(
+    stage: Stage, model: Any, batches: Callable[[int, int, int], Any], say: Say, also: Sequence[Any] = ()
+) -> None:
     """Train a compiled ``model`` to the end of ``stage``, going on from its checkpoint where there is one.
 
     batches: (first step, steps, size) -> ``PyDataset`` of that many batches.
+    also: variables that the stage does not train but needs as they are (batch norm's statistics).
     """
     model.optimizer.build(model.trainable_variables)
-    variables = [*model.trainable_variables, *model.optimizer.variables]
+    variables = [*model.trainable_variables, *model.optimizer.variables, *also]
     stage.folder.mkdir(parents=True, exist_ok=True)
     path = stage.folder / f"{stage.name}.npz"
     done = load_state(path, variables)

@@ -39,6 +39,7 @@ class Recipe:
 
     seed: of the start values and every draw. rendered: products drawn for the corpus.
     match, joint: the phases of the two stages. *_batch: images a step. *_rate: highest learning rates.
+    head_*: of the heads, which learn alone before the joint stage.
     sources: weight of each source in the draws.
     """
 
@@ -47,7 +48,9 @@ class Recipe:
     match: tuple[Phase, ...] = (Phase(650, 203), Phase(950, 299))
     match_batch: int = 16
     match_rate: float = 0.03
-    joint: tuple[Phase, ...] = (Phase(400, 203), Phase(500, 299))
+    head_steps: int = 100
+    head_rate: float = 0.05
+    joint: tuple[Phase, ...] = (Phase(1200, 203), Phase(1600, 299))
     joint_batch: int = 24
     joint_rate: float = 0.005
     sources: tuple[tuple[str, float], ...] = (("grocery-store", 0.45), ("fashion-products", 0.35), ("rendered", 0.2))
@@ -130,11 +133,17 @@ def _match(folder: Path, student: Any, guide: Guide, draw: Draw, recipe: Recipe,
 
 
 def _joint(folder: Path, student: Any, guide: Guide | None, draw: Draw, recipe: Recipe, say: Say) -> None:
-    stage = Stage("joint", folder, recipe.joint, recipe.joint_batch, recipe.joint_rate)
+    """First the heads alone, since random ones would push the features about at random, then everything."""
+    heads = Stage("heads", folder, (Phase(recipe.head_steps, recipe.joint[0].size),), draw.batch, recipe.head_rate)
+    joint = Stage("joint", folder, recipe.joint, draw.batch, recipe.joint_rate)
     classes = {task: len(draw.corpus.vocabularies[task]) for task in TASKS}
     model = joint_model(student, guide, classes, Weighting())
-    model.compile(optimizer=make_muon(falling_rate(stage)), jit_compile=_jit())
-    run_stage(stage, model, lambda first, steps, size: joint_batches(draw, first, steps, size), say)
+    for stage in (heads, joint):
+        model.student_maps.trainable = stage is joint
+        model.guided = stage is joint and guide is not None
+        model.compile(optimizer=make_muon(falling_rate(stage)), jit_compile=_jit())
+        statistics = student.non_trainable_variables if stage is joint else ()
+        run_stage(stage, model, lambda first, steps, size: joint_batches(draw, first, steps, size), say, statistics)
 
 
 def _jit() -> bool | str:

@@ -6,8 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.backbone.network import weighted_layers
 from models.backbone.packed import read_packed
 from models.training.pretrain.blocks import start_student
@@ -25,7 +23,9 @@ def test_pretraining_packs_weights_that_know_what_they_saw(
     start_student(teacher, 9)
     teacher.save_weights(tmp_path / "teacher.weights.h5")
     shutil.copytree(corpus_folder, tmp_path / "run" / "corpus")
-    recipe = Recipe(rendered=DRAWN, match=(Phase(25, 75),), joint=(Phase(25, 75),), match_batch=4, joint_batch=4)
+    recipe = Recipe(
+        rendered=DRAWN, match=(Phase(25, 75),), joint=(Phase(25, 75),), match_batch=4, joint_batch=4, head_steps=5
+    )
     lines: list[str] = []
     material = Material(shop_photos, {}, tmp_path / "teacher.weights.h5")
     path = pretrain(tmp_path / "run", material, recipe, lines.append, build=build_tiny)
@@ -35,7 +35,3 @@ def test_pretraining_packs_weights_that_know_what_they_saw(
     assert packed.seen and all(len(digest) == 64 for digest in packed.seen)
     assert packed.card["recipe"]["seed"] == recipe.seed and packed.card["teacher_sha256"]
     assert any("match 25/25" in line for line in lines) and any("joint 25/25" in line for line in lines)
-    again = pretrain(tmp_path / "run", material, recipe, lines.append, build=build_tiny)
-    repeated = read_packed(again, specs)
-    same = zip(packed.arrays, repeated.arrays, strict=True)
-    assert all(np.allclose(a, b, atol=1e-4) for one, two in same for a, b in zip(one, two, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from models.training.pretrain.joint import Guide, Weighting, contrastive_loss, j
 from models.training.pretrain.loop import Phase, Stage, falling_rate, run_stage
 from models.training.pretrain.match import block_match_model
 from models.training.pretrain.muon import make_muon
+from models.training.pretrain.state import load_state
 from models.training.pretrain.stitch import silence_dead_inputs, stitch
 from tests.models.pretrain.tiny_network import POOLED_NORM, build_tiny
 
@@ -84,32 +86,42 @@ def test_muon_turns_a_kernel_by_an_orthogonal_matrix() -> None:
     assert np.sum(step * (u @ v)) / np.linalg.norm(step) / np.sqrt(12) > 0.95
 
 
-def test_matching_explains_the_teacher_and_resumes_to_the_same(
+def test_matching_explains_the_teacher_and_goes_on_where_it_stopped(
     corpus: Corpus, teacher: Any, teacher_weights: list[np.ndarray], images: np.ndarray, tmp_path: Path
 ) -> None:
     draw = Draw(corpus, source_chances(corpus, {}), BATCH, 4)
     before = unexplained(fresh_student(), teacher, images, teacher_weights)
-    finished = []
-    for name, stops in (("whole", (50,)), ("twice", (25, 50))):
-        for stop in stops:
-            student = fresh_student()
-            stage, model = matching(tmp_path / name, student, teacher, teacher_weights)
+    asked: list[tuple[int, int, int]] = []
 
-            def batches(first: int, steps: int, size: int, stop: int = stop) -> Any:
-                if first >= stop:
-                    raise KeyboardInterrupt
-                return match_batches(draw, first, steps, size)
+    def batches(first: int, steps: int, size: int) -> Any:
+        asked.append((first, steps, size))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return match_batches(draw, first, steps, size)
 
-            try:
-                run_stage(stage, model, batches, lambda line: None)
-            except KeyboardInterrupt:
-                assert stop == 25
-        finished.append([np.asarray(v) for v in student.trainable_variables])
-        log = (tmp_path / name / "log.jsonl").read_text().splitlines()
-        assert len(log) == 2 and '"mixed10"' in log[0]
-    assert all(np.allclose(a, b, atol=1e-3) for a, b in zip(*finished, strict=True))
-    after = unexplained(student, teacher, images, teacher_weights)
-    assert np.mean(after) < 0.7 * np.mean(before)
+    stage, model = matching(tmp_path, fresh_student(), teacher, teacher_weights)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage, model, batches, lambda line: None)
+    stopped = [np.asarray(v) for v in (*model.trainable_variables, *model.optimizer.variables)]
+
+    student = fresh_student()
+    stage, model = matching(tmp_path, student, teacher, teacher_weights)
+    model.optimizer.build(model.trainable_variables)
+    restored = [*model.trainable_variables, *model.optimizer.variables]
+    assert load_state(tmp_path / "match.npz", restored) == 25
+    assert all(np.array_equal(a, np.asarray(b)) for a, b in zip(stopped, restored, strict=True))
+    run_stage(stage, model, batches, lambda line: None)
+    assert asked == [(0, 25, SIZE), (25, 25, SIZE), (25, 25, SIZE)]
+    log = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in log] == [25, 50]
+    assert np.mean(unexplained(student, teacher, images, teacher_weights)) < 0.7 * np.mean(before)
+
+
+def test_a_batch_depends_on_its_number_alone(corpus: Corpus) -> None:
+    draw = Draw(corpus, source_chances(corpus, {}), BATCH, 4)
+    late = match_batches(draw, 7, 1, SIZE)[0][0]
+    assert np.array_equal(late, match_batches(draw, 5, 3, SIZE)[2][0])
+    assert not np.array_equal(late, match_batches(draw, 6, 1, SIZE)[0][0])
 
 
 def test_a_checkpoint_of_another_run_is_refused(
