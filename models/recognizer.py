@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from models.attributes import TypeGuess
 from models.backbone.preprocessing import fit_input
 from models.bundle import Bundle
-from models.classifiers.base import Classifier
+from models.classifiers.base import Classifier, LinearModel
 from models.classifiers.knn import KnnClassifier
 from models.errors import BundleMismatch, UsageError
 from models.values import (
@@ -17,6 +18,7 @@ from models.values import (
     Backbone,
     ClassifierName,
     Features,
+    Float32,
     Neighbours,
     Photo,
     Prediction,
@@ -25,6 +27,16 @@ from models.values import (
 )
 from models.verdict import Verdict
 from models.vote import Vote, cast_vote
+
+
+Withdrawn = Callable[[frozenset[str]], frozenset[str]]
+"""Told the labels that an answer would rest on, gives every label known to have left the catalogue: a superset of
+those told that have. Told nothing, it gives what was known before."""
+
+
+def nothing_withdrawn(named: frozenset[str]) -> frozenset[str]:
+    """A ``Withdrawn`` for a catalogue that nothing leaves."""
+    return frozenset()
 
 
 class Recognizer:
@@ -78,14 +90,26 @@ class Recognizer:
         """The photo's bottleneck."""
         return Features(self.backbone.extract([fit_input(photo.pixels)])[0], self.space)
 
-    def predict(self, features: Features, within: frozenset[str] | None = None, top_k: int = TOP_K) -> list[Prediction]:
+    def guess_type(self, vectors: Float32) -> TypeGuess | None:
+        """The type of a product from the bottlenecks of its photos, float32 (m, 2048); None where none is guessed."""
+        return None if self.bundle.types is None else self.bundle.types.predict_product(vectors)
+
+    def predict(
+        self,
+        features: Features,
+        within: frozenset[str] | None = None,
+        top_k: int = TOP_K,
+        without: frozenset[str] = frozenset(),
+    ) -> list[Prediction]:
         """Each classifier's best labels.
+
+        within: only these labels compete; None for all. without: never these; masked before the top k.
 
         :raise BundleMismatch: features of another space.
         """
         if features.space != self.space:
             raise BundleMismatch(f"features of space {features.space} cannot be judged in {self.space}")
-        return [model.predict(features.vector[None, :], within, top_k)[0] for model in self._classifiers]
+        return [_named(model, features.vector[None, :], within, top_k, without) for model in self._classifiers]
 
     def judge(
         self,
@@ -128,11 +152,13 @@ class Recognizer:
         within: frozenset[str] | None = None,
         top_k: int = TOP_K,
         decode_ms: float = 0.0,
+        withdrawn: Withdrawn = nothing_withdrawn,
     ) -> Answer:
         """Answer one photo.
 
         within: only these labels compete; None for all. top_k: 1..20 candidates. decode_ms: what
-        reading the photo took, for the timings.
+        reading the photo took, for the timings. withdrawn: what has left the catalogue; asked about the labels
+        that the classifiers name, which are masked before each top five where they have.
         :raise UsageError: top_k out of range.
         """
         if not 1 <= top_k <= 20:
@@ -140,8 +166,8 @@ class Recognizer:
         started = time.perf_counter()
         features = self.features(photo)
         seen = time.perf_counter()
-        everywhere = () if within is None else self.predict(features)
-        ranking, verdict = self.judge(self.predict(features, within, max(top_k, TOP_K)), top_k, within, everywhere)
+        predictions, everywhere = self._predict_present(features, within, max(top_k, TOP_K), withdrawn)
+        ranking, verdict = self.judge(predictions, top_k, within, everywhere)
         done = time.perf_counter()
         timings = {
             "decode": decode_ms,
@@ -150,6 +176,36 @@ class Recognizer:
             "total": decode_ms + (done - started) * 1000.0,
         }
         return Answer(ranking, verdict, self.calibrated, photo.advice, self.version, self.weights, timings)
+
+    def _predict_present(
+        self, features: Features, within: frozenset[str] | None, k: int, withdrawn: Withdrawn
+    ) -> tuple[list[Prediction], list[Prediction]]:
+        """Predictions narrowed to ``within``, and over the whole catalogue where that is another question.
+
+        Nothing withdrawn is among them: whatever turns out to be is masked, and the classifiers are asked again.
+        ``without`` grows by at least a label each time, so this ends; as a rule at once.
+        """
+        without = withdrawn(frozenset())
+        while True:
+            narrowed = self.predict(features, within, k, without)
+            everywhere = [] if within is None else self.predict(features, without=without)
+            named = frozenset(scored.label for p in (*narrowed, *everywhere) for scored in p.ranked)
+            gone = withdrawn(named)
+            if not gone & named:
+                return narrowed, everywhere
+            without |= gone
+
+
+def _named(
+    model: Classifier, vectors: Float32, within: frozenset[str] | None, k: int, without: frozenset[str]
+) -> Prediction:
+    if not without:
+        return model.predict(vectors, within, k)[0]
+    if isinstance(model, LinearModel):
+        return model.predict(vectors, (model.known if within is None else within) - without, k)[0]
+    # The live memory loses a label with its product: nothing to narrow, and a filter would slow the index down.
+    prediction = model.predict(vectors, within, k)[0]
+    return replace(prediction, ranked=tuple(scored for scored in prediction.ranked if scored.label not in without))
 
 
 def _shortened(prediction: Prediction) -> Prediction:

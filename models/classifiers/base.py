@@ -92,13 +92,14 @@ class LinearModel:
     def predict(self, vectors: Float32, within: frozenset[str] | None = None, k: int = TOP_K) -> list[Prediction]:
         """See ``Classifier.predict``."""
         check_vectors(vectors, k)
-        columns = [i for i, label in enumerate(self.labels) if within is None or label in within]
-        competing = [self.labels[i] for i in columns]
+        competing: Sequence[str] = self.labels
+        logits = vectors @ self.weight + self.bias
+        if within is not None and not self.known <= within:
+            columns = [i for i, label in enumerate(self.labels) if label in within]
+            competing = [self.labels[i] for i in columns]
+            logits = logits[:, columns]
         if not competing:
             return [Prediction(self.name, (), self.known) for _ in vectors]
-        logits = vectors @ self.weight + self.bias
-        if len(columns) < len(self.labels):
-            logits = logits[:, columns]
         rows = zip(logits, self.scores(logits), strict=True)
         return [Prediction(self.name, best(*row, competing, k), self.known) for row in rows]
 

@@ -188,7 +188,7 @@ def test_labels_and_categories_print_a_table_and_write_their_json(
         assert all(word in told.stdout for word in words), told.stdout
         written = json.loads((shop.settings.home / "experiments" / f"{arguments[0]}.json").read_text())
         assert written["catalogue"] == {"photos": 24, "labels": 4, "variants": 0, "seen_by_backbone": 0}
-        assert written["weights"] == "embedded"
+        assert written["weights"] == "interim"
 
 
 def test_hyper_parameters_prints_every_part(shop: LearningShop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,9 @@ from models.backbone.network import import_keras
 BRANCHED: Final = (0, 10)
 """Mixed blocks of two branches, a pooled one and a deep one; the others are one convolution each."""
 
+REDUCING: Final = (3, 8)
+"""Mixed blocks that halve the map's edges, as in Inception-v3."""
+
 POOLED_NORM: Final = "mixed0_pooled_norm"
 """The batch norm of mixed0's pooled branch, whose channels come first in its map."""
 
@@ -35,5 +38,6 @@ def build_tiny() -> Any:
             deep = conv(conv(tensor, 8, 1), width // 2, 3)
             tensor = layers.Concatenate(name=name)([pooled, deep])
         else:
-            tensor = layers.Activation("linear", name=name)(conv(tensor, width, 3))
+            strides = 2 if number in REDUCING else 1
+            tensor = layers.Activation("linear", name=name)(conv(tensor, width, 3, strides))
     return keras.Model(pixels, layers.GlobalAveragePooling2D()(tensor))
