@@ -19,6 +19,7 @@ from models.values import Float32
 
 _LEAST_DEVIATION: Final = 1e-3
 _EPSILON: Final = 1e-3
+_BATCH: Final = 16
 _PASSES: Final = 5
 """The longest branch of a block has five convolutions; each pass settles one more of them."""
 
@@ -54,8 +55,8 @@ def stitch(student: Any, teacher: Any, pixels: Float32) -> None:
             found = _moments(student_maps, fed_student)
             for place, pair in enumerate(own):
                 _calibrate(pair, betas[place], taught[place], wanted[place], found[place])
-        fed_student = block.model.predict(fed_student, verbose=0)
-        fed_teacher = guide.model.predict(fed_teacher, verbose=0)
+        (fed_student,) = _answers(block.model, fed_student)
+        (fed_teacher,) = _answers(guide.model, fed_teacher)
 
 
 def silence_dead_inputs(student: Any, teacher: Any, pixels: Float32) -> int:
@@ -137,9 +138,19 @@ def _moments_model(entrance: Any, maps: list[Any]) -> Any:
     return keras.Model(entrance, means + squares)
 
 
+def _answers(model: Any, images: Float32) -> list[Float32]:
+    """The model's outputs for all images. Called as it is: tracing dozens of models that run a few times costs more
+    than it saves."""
+    found = []
+    for start in range(0, len(images), _BATCH):
+        outputs = model(images[start : start + _BATCH], training=False)
+        found.append([np.asarray(values) for values in (outputs if isinstance(outputs, list) else [outputs])])
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
 def _moments(model: Any, images: Float32) -> list[tuple[Float32, Float32]]:
     """(mean, standard deviation) by channel of each of the model's maps."""
-    found = [values.mean(axis=0, dtype=np.float64) for values in model.predict(images, batch_size=16, verbose=0)]
+    found = [values.mean(axis=0, dtype=np.float64) for values in _answers(model, images)]
     half = len(found) // 2
     pairs = zip(found[:half], found[half:], strict=True)
     return [(mean, np.sqrt(np.maximum(square - mean**2, 0.0))) for mean, square in pairs]
