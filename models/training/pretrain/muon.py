@@ -12,13 +12,13 @@ from typing import Any
 from models.backbone.network import import_keras
 
 
-def make_muon(schedule: Any, weight_decay: float = 0.0) -> Any:
+def make_muon(schedule: Any, vector_ratio: float = 0.1, weight_decay: float = 0.0) -> Any:
     """The optimiser.
 
     schedule: a number or a Keras learning-rate schedule. The rate is relative: at 0.03 a step changes each kernel
     by 3 % of the size it started with (He et al., ICCV 2015: variance 2 / inputs of a kernel), so that the stem's
     small kernels learn as fast as the wide ones of the last blocks.
-    Vectors (biases, batch norm) and whatever has ``head`` in its name go to AdamW at a tenth of the rate.
+    vector_ratio: vectors (biases, batch norm) and whatever has ``head`` in its name go to AdamW at this share of it.
     Returns a ``keras.optimizers.Optimizer``.
     """
     keras = import_keras()
@@ -57,5 +57,5 @@ def make_muon(schedule: Any, weight_decay: float = 0.0) -> Any:
             return ops.transpose(update) if wide else update
 
     return KernelMuon(
-        learning_rate=schedule, weight_decay=weight_decay, adam_weight_decay=weight_decay, adam_lr_ratio=0.1
+        learning_rate=schedule, weight_decay=weight_decay, adam_weight_decay=weight_decay, adam_lr_ratio=vector_ratio
     )

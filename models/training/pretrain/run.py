@@ -52,7 +52,7 @@ class Recipe:
     head_rate: float = 0.05
     joint: tuple[Phase, ...] = (Phase(1200, 203), Phase(1600, 299))
     joint_batch: int = 24
-    joint_rate: float = 0.005
+    joint_rate: float = 0.0015
     sources: tuple[tuple[str, float], ...] = (("grocery-store", 0.45), ("fashion-products", 0.35), ("rendered", 0.2))
 
 
@@ -138,10 +138,11 @@ def _joint(folder: Path, student: Any, guide: Guide | None, draw: Draw, recipe: 
     joint = Stage("joint", folder, recipe.joint, draw.batch, recipe.joint_rate)
     classes = {task: len(draw.corpus.vocabularies[task]) for task in TASKS}
     model = joint_model(student, guide, classes, Weighting())
-    for stage in (heads, joint):
+    # The body moves gently while the heads keep up: their AdamW takes the whole of the joint stage's small rate.
+    for stage, ratio in ((heads, 0.1), (joint, 1.0)):
         model.student_maps.trainable = stage is joint
         model.guided = stage is joint and guide is not None
-        model.compile(optimizer=make_muon(falling_rate(stage)), jit_compile=_jit())
+        model.compile(optimizer=make_muon(falling_rate(stage), ratio), jit_compile=_jit())
         statistics = student.non_trainable_variables if stage is joint else ()
         run_stage(stage, model, lambda first, steps, size: joint_batches(draw, first, steps, size), say, statistics)
 
