@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     session_minutes: int = Field(60, ge=1, le=1440, description="Life of a session token, minutes.")
     max_upload_bytes: int = Field(20 * 2**20, ge=2**10, le=2**30, description="Largest request body, bytes.")
     max_photo_pixels: int = Field(50_000_000, ge=10_000, le=178_956_970, description="Largest photo, pixels.")
+    max_import_bytes: int = Field(2 * 2**30, ge=2**10, le=2**40, description="Largest upload of a catalogue, bytes.")
+    max_import_unpacked_bytes: int = Field(
+        16 * 2**30, ge=2**10, le=2**42, description="Most bytes that an uploaded catalogue may unpack to."
+    )
+    start_worker: bool = Field(True, description="Whether `serve` runs a worker for jobs beside the service.")
     cors_origins: tuple[str, ...] = Field((), description="JSON list of origins that may call the API from a browser.")
 
     @field_validator("home", mode="after")

@@ -9,19 +9,27 @@ PicktureError
 │   ├── NotAvailable            the installation does not offer this feature
 │   ├── Unauthorized            no valid credentials came
 │   ├── Forbidden               valid credentials that do not reach this far
-│   └── CursorInvalid           not a cursor of this listing
+│   ├── CursorInvalid           not a cursor of this listing
+│   ├── PreconditionFailed      the caller's picture of the resource is out of date
+│   ├── PreconditionRequired    the caller must say what it means to replace
+│   ├── SpaceMismatch           the model version belongs to other weights than the service runs
+│   └── CatalogueChanged        the catalogue changed under a long piece of work
 ├── NotFoundError
 │   ├── ProductNotFound         no product has this sku
 │   ├── CategoryNotFound        no category has this path
 │   ├── QueryNotFound           no such query, or another session's
 │   ├── MediaNotFound           no image has this address
-│   └── KeyNotFound             no access key has this id
+│   ├── KeyNotFound             no access key has this id
+│   └── ModelNotFound           no model version has this name
+├── BundleNotFound
+│   └── NoEarlierModel          there is nothing to roll back to
 ├── DatabaseError               the database cannot be used as it is
 │   ├── DatabaseUnavailable     it cannot be reached or started
 │   └── DatabaseOutdated        it is at another revision than this code needs
 └── ServiceError                the service cannot answer now
     ├── NotReady                something the service needs is still loading or missing
-    └── Overloaded              as many requests are in work as the service admits
+    ├── Overloaded              as many requests are in work as the service admits
+    └── StorageFull             the disk of the state folder is full
 """
 
 from __future__ import annotations
@@ -41,10 +49,14 @@ class RequestError(PicktureError):
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one field; ``field`` is dotted, e.g. ``colours.0``."""
+    """What is wrong with one field; ``field`` is dotted, e.g. ``colours.0``.
+
+    value: what came, cut; None where it is not repeated.
+    """
 
     field: str
     reason: str
+    value: str | None = None
 
 
 class RequestInvalid(RequestError):
@@ -86,6 +98,58 @@ class CursorInvalid(RequestError):
     code = "cursor_invalid"
 
 
+class PreconditionFailed(RequestError):
+    """What the caller believes to be there is not what is there (`If-Match`, `If-None-Match`)."""
+
+    code = "precondition_failed"
+
+
+class PreconditionRequired(RequestError):
+    """Replacing something needs `If-Match` with its ETag, so that nobody's change is lost unseen."""
+
+    code = "precondition_required"
+
+
+class SpaceMismatch(RequestError):
+    """The model version was trained with other weights than the service runs (`PICKTURE_WEIGHTS`)."""
+
+    code = "space_mismatch"
+
+
+class CatalogueChanged(RequestError):
+    """Products that an import lists were changed while it read their photos, again and again."""
+
+    code = "catalogue_changed"
+
+
+class IdempotencyKeyReused(RequestError):
+    """This Idempotency-Key came with another request before."""
+
+    code = "idempotency_key_reused"
+
+
+class ConflictError(PicktureError):
+    """The request does not fit what is there now; ``job_id`` names the job in its way, where one is."""
+
+    code = "conflict"
+
+    def __init__(self, message: str, job_id: str | None = None) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class JobRunning(ConflictError):
+    """Another training has been asked for and has not ended; one is let in at a time."""
+
+    code = "job_running"
+
+
+class JobEnded(ConflictError):
+    """The job has ended already."""
+
+    code = "job_ended"
+
+
 class NotFoundError(PicktureError):
     """What was asked for does not exist."""
 
@@ -120,6 +184,24 @@ class KeyNotFound(NotFoundError):
     """No access key has this id."""
 
     code = "key_not_found"
+
+
+class ModelNotFound(NotFoundError):
+    """No model version has this name, or it lacks what was asked for."""
+
+    code = "model_not_found"
+
+
+class JobNotFound(NotFoundError):
+    """No job has this id."""
+
+    code = "job_not_found"
+
+
+class NoEarlierModel(models_errors.BundleNotFound):
+    """There is nothing to roll back to."""
+
+    code = "no_earlier_model"
 
 
 class DatabaseError(PicktureError):
@@ -160,6 +242,13 @@ class Overloaded(ServiceError):
     retry_after_s = 1
 
 
+class StorageFull(ServiceError):
+    """The disk of the state folder is full."""
+
+    code = "storage_full"
+    retry_after_s = 60
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """How an error class is answered.
@@ -196,18 +285,30 @@ TABLE: Mapping[type[PicktureError], Row] = {
     Unauthorized: Row(401, "Credentials are missing or not valid"),
     Forbidden: Row(403, "Not allowed"),
     CursorInvalid: Row(422, "The cursor is not valid"),
+    IdempotencyKeyReused: Row(422, "The Idempotency-Key was used before"),
+    ConflictError: Row(409, "The request does not fit what is there"),
+    JobRunning: Row(409, "Another training is under way"),
+    JobEnded: Row(409, "The job has ended"),
+    PreconditionFailed: Row(412, "The resource is not as expected"),
+    PreconditionRequired: Row(428, "Say what is to be replaced"),
+    NoEarlierModel: Row(409, "Nothing to roll back to"),
+    SpaceMismatch: Row(409, "The model needs other weights"),
+    CatalogueChanged: Row(409, "The catalogue changed meanwhile"),
     NotFoundError: Row(404, "Not found"),
     ProductNotFound: Row(404, "No such product"),
     CategoryNotFound: Row(404, "No such category"),
     QueryNotFound: Row(404, "No such query"),
     MediaNotFound: Row(404, "No such image"),
     KeyNotFound: Row(404, "No such key"),
+    JobNotFound: Row(404, "No such job"),
+    ModelNotFound: Row(404, "No such model version"),
     ServiceError: Row(503, "The service is not available"),
     NotReady: Row(503, "The service is not ready"),
     DatabaseError: Row(503, "The database cannot be used", public=False),
     DatabaseUnavailable: Row(503, "The database does not answer", public=False),
     DatabaseOutdated: Row(503, "The database is not up to date"),
     Overloaded: Row(503, "Too many requests at once"),
+    StorageFull: Row(503, "The disk is full"),
 }
 
 HTTP_CODES: Mapping[int, str] = {

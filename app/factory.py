@@ -8,10 +8,15 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from app.api import (
+    admin_models,
+    admin_products,
+    audit,
     catalogue,
     docs,
     feedback,
     headers,
+    imports,
+    jobs,
     media,
     metrics,
     operations,
@@ -55,7 +60,19 @@ def create_app(container: Container) -> Flask:
     metrics.init_app(app)
     headers.init_app(app, container.settings.max_upload_bytes, container.settings.cors_origins)
     problems.init_app(app)
-    for module in (sessions, search, recommendations, feedback, catalogue, media, operations):
+    for module in (
+        sessions,
+        search,
+        recommendations,
+        feedback,
+        catalogue,
+        media,
+        operations,
+        admin_products,
+        admin_models,
+        imports,
+        jobs,
+    ):
         app.register_api(module.api)
     app.register_blueprint(docs.pages)
     return app
@@ -66,4 +83,5 @@ def served_app() -> Flask:
 
     :raise UsageError: a malformed setting. :raise DatabaseError: the database cannot be used.
     """
+    audit.to_standard_error()
     return create_app(build_container(Settings.from_env()))

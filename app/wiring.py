@@ -18,12 +18,17 @@ from sqlalchemy import Engine, select, text
 from app.config import Settings
 from app.services.access import AccessService
 from app.services.browse import BrowseService
+from app.services.catalogue.editing import ProductEditor
+from app.services.catalogue.live_photos import PhotoEditor
 from app.services.cursors import Cursors
 from app.services.feedback import FeedbackService
+from app.services.jobs import JobService
 from app.services.pictures import PictureService
 from app.services.recommend import RecommendService
 from app.services.search import SearchService
-from app.services.serving import Admission, Recognizes, Served, ServedModel
+from app.services.serving import Admission, Memory, Recognizes, Served, ServedModel
+from app.services.versions import ModelVersions
+from app.services.withdrawn import WithdrawnLabels
 from app.store.bundles import BundleStore
 from app.store.database import open_database, require_current, transaction
 from app.store.media import MediaStore
@@ -31,9 +36,9 @@ from app.store.neighbours import PgNeighbours
 from app.store.spaces import find_space
 from app.store.tables import Bundle as BundleRow
 from models.backbone.projection import Projection
-from models.backbone.store import load_backbone
+from models.backbone.store import find_backbone, load_backbone
 from models.bundle import Bundle
-from models.errors import BundleDamaged, BundleMismatch
+from models.errors import BackboneError, BundleDamaged, BundleMismatch
 from models.photo import PhotoLimits
 from models.recognizer import Recognizer
 from models.values import INPUT_SIZE, Backbone, Photo
@@ -58,6 +63,10 @@ class Container:
     pictures: PictureService
     browse: BrowseService
     recommend: RecommendService
+    product_editor: ProductEditor
+    photo_editor: PhotoEditor
+    versions: ModelVersions
+    jobs: JobService
 
     def recognizer(self) -> Recognizes:
         """The recognizer in service now; take it once a piece of work and keep it.
@@ -133,7 +142,8 @@ class ModelLoader:
         recognizer = Recognizer(bundle, self._backbone, neighbours)
         recognizer.recognize(_grey_photo())
         trained = [model.known for model in (bundle.fcn, bundle.svm) if model is not None]
-        return Served(recognizer, frozenset[str]().union(*trained))
+        withdrawn = WithdrawnLabels(self._engine, frozenset[str]().union(*trained))
+        return Served(recognizer, withdrawn, Memory(space_id, self._backbone.projection.apply))
 
 
 def prepared_backbone(settings: Settings) -> ServingBackbone:
@@ -159,6 +169,20 @@ def build_container(settings: Settings) -> Container:
     engine = open_database(settings)
     require_current(engine)
     return assemble(settings, engine)
+
+
+def prepared_space(settings: Settings) -> str | None:
+    """The space that these settings' weights make, or None where they cannot be used here (``bottlenecks`` says why)."""
+    try:
+        return find_backbone(settings.weights, settings.home).space.identifier
+    except BackboneError:
+        return None
+
+
+def _space_of(model: ServedModel, settings: Settings) -> str | None:
+    """The space of the network that this process has loaded; where it has none yet, of the one it would load."""
+    served = model.now()
+    return prepared_space(settings) if served is None else served.recognizer.space
 
 
 class Loader(Protocol):
@@ -190,4 +214,8 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None) -
         pictures=PictureService(engine, media),
         browse=BrowseService(engine, cursors),
         recommend=RecommendService(engine, cursors),
+        product_editor=ProductEditor(engine, media, model, settings.currency),
+        photo_editor=PhotoEditor(engine, media, model),
+        versions=ModelVersions(engine, bundles, partial(_space_of, model, settings), settings.weights),
+        jobs=JobService(engine, settings.home, cursors),
     )

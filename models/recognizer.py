@@ -28,7 +28,6 @@ from models.values import (
 from models.verdict import Verdict
 from models.vote import Vote, cast_vote
 
-
 Withdrawn = Callable[[frozenset[str]], frozenset[str]]
 """Told the labels that an answer would rest on, gives every label known to have left the catalogue: a superset of
 those told that have. Told nothing, it gives what was known before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
@@ -29,8 +30,11 @@ _ALWAYS = {
 class InMemoryRequest(Request):
     """A request whose uploads stay in memory: a photo that nobody consented to keep never touches a disk.
 
-    Memory is bounded by ``MAX_CONTENT_LENGTH`` times the searches admitted at once.
+    Memory is bounded by ``MAX_CONTENT_LENGTH`` times the searches admitted at once. Where a view has set
+    ``spool_folder`` before it looks at the body (catalogues, not photos of shoppers), files go there instead.
     """
+
+    spool_folder: Path | None = None
 
     def _get_file_stream(
         self,
@@ -39,6 +43,8 @@ class InMemoryRequest(Request):
         filename: str | None = None,
         content_length: int | None = None,
     ) -> IO[bytes]:
+        if self.spool_folder is not None:
+            return (self.spool_folder / f"part-{uuid4().hex}").open("x+b")  # the name that came decides nothing
         return BytesIO()
 
 
@@ -58,7 +64,7 @@ def init_app(app: Flask, max_upload_bytes: int, cors_origins: tuple[str, ...]) -
             app,
             origins=list(cors_origins),
             methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
             expose_headers=["X-Request-Id", "Retry-After"],
             max_age=600,
         )

@@ -11,7 +11,15 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from app.errors import HTTP_CODES, DatabaseUnavailable, FieldProblem, RequestInvalid, ServiceError, row_for
+from app.errors import (
+    HTTP_CODES,
+    ConflictError,
+    DatabaseUnavailable,
+    FieldProblem,
+    RequestInvalid,
+    ServiceError,
+    row_for,
+)
 from models.errors import PicktureError
 
 log = logging.getLogger(__name__)
@@ -25,6 +33,7 @@ class ProblemField(BaseModel):
     """What is wrong with one field."""
 
     field: str = Field(description="Dotted name of the field, empty for the request as a whole.")
+    value: str | None = Field(None, description="What came, cut; left out where it is not repeated.")
     reason: str
 
 
@@ -40,6 +49,7 @@ class Problem(BaseModel):
     detail: str | None = Field(None, description="This failure in words: what came, what was expected.")
     instance: str = Field(description="The request's id; it is in the service's log too.")
     problems: list[ProblemField] | None = Field(None, description="Which fields were wrong, where any was.")
+    job_id: str | None = Field(None, description="The job in the way, where one is.")
 
 
 def problem_response(problem: Problem, headers: Iterable[tuple[str, str]] = ()) -> Response:
@@ -71,7 +81,8 @@ def from_error(error: PicktureError) -> Response:
             code=error.code,
             detail=str(error)[:_MESSAGE_CHARACTERS] if row.public else None,
             instance=_instance(),
-            problems=[ProblemField(field=p.field, reason=p.reason) for p in problems] or None,
+            problems=[ProblemField(field=p.field, value=p.value, reason=p.reason) for p in problems] or None,
+            job_id=error.job_id if isinstance(error, ConflictError) else None,
         ),
         headers,
     )
@@ -109,6 +120,7 @@ def _from_http(error: HTTPException) -> Response:
             detail=detail,
             instance=_instance(),
             problems=None,
+            job_id=None,
         ),
         kept,
     )

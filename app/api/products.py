@@ -49,14 +49,19 @@ def product_out(product: Product, image_token: str | None, edge: Literal["200", 
         category=None if product.category is None else product.category.path,
         type=product.type,
         colour=product.colour,
-        predicted=PredictedAttributes(
-            type=_predicted(product.predicted_type, product.predicted_type_confidence),
-            colour=_predicted(product.predicted_colour, product.predicted_colour_confidence),
-        ),
+        predicted=predicted_out(product),
         price=None if product.price is None else f"{product.price:.2f}",
         currency=product.currency,
         available=product.available,
         image_url=None if image_token is None else public_path(image_token, edge),
+    )
+
+
+def predicted_out(product: Product) -> PredictedAttributes:
+    """Serialise what was recognised from a product's photos."""
+    return PredictedAttributes(
+        type=_predicted(product.predicted_type, product.predicted_type_confidence),
+        colour=_predicted(product.predicted_colour, product.predicted_colour_confidence),
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from app.api import audit
 from app.api.problems import MEDIA_TYPE
-from app.api.security import BEARER, require_bearer
+from app.api.security import BEARER, require_admin, require_bearer
 
 _PROBLEM: dict[str, Any] = {
     "description": "A problem (RFC 9457).",
@@ -16,16 +17,23 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
-def resource(name: str, prefix: str | None, *, secured: bool) -> APIBlueprint:
-    """A group of routes. prefix: where they lie. secured: whether each asks for a bearer token."""
+def resource(name: str, prefix: str | None, *, secured: bool, admin: bool = False) -> APIBlueprint:
+    """A group of routes.
+
+    prefix: where they lie. secured: whether each asks for a bearer token. admin: it must be an admin key,
+    and what is done with it is written to the audit log.
+    """
     group = APIBlueprint(
         name,
         f"app.api.{name}",
         url_prefix=prefix,
-        abp_tags=[Tag(name=name.capitalize())],
+        abp_tags=[Tag(name=name.replace("_", " ").capitalize())],
         abp_security=BEARER if secured else None,
         abp_responses={"422": dict(_PROBLEM), "default": dict(_PROBLEM)},
     )
     if secured:
         group.before_request(require_bearer)
+    if admin:
+        group.before_request(require_admin)
+        group.after_request(audit.record)
     return group

@@ -7,7 +7,7 @@ from typing import Any
 from flask import g, request
 
 from app.api.context import container
-from app.errors import Unauthorized
+from app.errors import Forbidden, Unauthorized
 from app.services.access import Principal
 
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
@@ -38,6 +38,17 @@ def require_bearer() -> None:
     if scheme.lower() != "bearer" or not token or len(token) > _LONGEST_TOKEN:
         raise Unauthorized("send `Authorization: Bearer TOKEN`; open a session with POST /v1/sessions")
     g.principal = container().access.authenticate(token)
+
+
+def require_admin() -> None:
+    """Refuse everyone but the holder of an admin key; registered after ``require_bearer``.
+
+    :raise Forbidden: the token is a session's.
+    """
+    if request.method != "OPTIONS" and not principal().is_admin:
+        raise Forbidden(
+            "this needs an admin key as the bearer token; `python -m app keys create --role admin` makes one"
+        )
 
 
 def principal() -> Principal:

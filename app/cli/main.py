@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recommend": ("app.cli.recommend", "Recommend products like a given one."),
     "serve": ("app.cli.serve", "Serve the HTTP API."),
     "train": ("app.cli.train", "Train classifiers, vote and verdict; publish the bundle."),
+    "worker": ("app.cli.worker", "Run jobs asked for over HTTP."),
     "yardstick": ("app.cli.yardstick", "Compare weights on listed photos, with the network frozen."),
 }
 

@@ -1,4 +1,4 @@
-"""``python -m app serve``: become gunicorn."""
+"""``python -m app serve``: gunicorn, and a worker beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from app.cli.supervise import supervise
 from app.config import Settings
 from app.store.database import open_database, require_current
 from models.errors import UsageError
@@ -19,7 +20,7 @@ _DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
 
 @click.command()
 def command() -> None:
-    """Serve the HTTP API on PICKTURE_HOST and PICKTURE_PORT."""
+    """Serve the HTTP API on PICKTURE_HOST and PICKTURE_PORT, with a worker for jobs unless told otherwise."""
     settings = Settings.from_env()
     require_free(settings.host, settings.port)
     engine = open_database(settings)
@@ -29,7 +30,10 @@ def command() -> None:
         engine.dispose()
     click.echo(where_to_reach(settings.host, settings.port, lan_address()))
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "--config", "python:app.gunicorn_conf"])  # noqa: S606  fixed arguments
+    server = [sys.executable, "-m", "gunicorn", "--config", "python:app.gunicorn_conf"]
+    if not settings.start_worker:
+        os.execv(sys.executable, server)  # noqa: S606  fixed arguments
+    sys.exit(supervise(server, [sys.executable, "-m", "app", "worker", "--with-parent"]))
 
 
 def require_free(host: str, port: int) -> None:

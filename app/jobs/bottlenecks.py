@@ -91,16 +91,18 @@ def fill_bottlenecks(
     variants: Sequence[str] = VARIANT_NAMES,
     say: Callable[[str], None] = lambda line: None,
     progress: ProgressCallback | None = None,
+    wait: bool = False,
 ) -> BottleneckReport:
     """Bottlenecks of every original and variant, and a reference vector a photo; only what is missing.
 
+    wait: for the end of another run, see ``fill_cache``.
     :raise BackboneError, TrainingError: see ``prepare_backbone`` and ``fill_cache``.
     """
     backbone = ready_backbone(settings, say)
     with transaction(engine) as session:
         images = catalogue_images(session, media)
     with open_cache(settings.home, backbone.space) as cache:
-        fill = fill_cache(cache, images, backbone, variants=variants, seed=VARIANT_SEED, progress=progress)
+        fill = fill_cache(cache, images, backbone, variants=variants, seed=VARIANT_SEED, progress=progress, wait=wait)
         with transaction(engine) as session:  # anew: filling may take hours, and an import may have run meanwhile
             current = catalogue_images(session, media)
         vectors = remember(engine, current, backbone, cache)

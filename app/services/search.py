@@ -25,6 +25,7 @@ from models.values import (
     TOP_K,
     Advice,
     Answer,
+    Candidate,
     CastVote,
     ClassifierName,
     Photo,
@@ -191,11 +192,10 @@ class SearchService:
         if crop is not None:
             photo = crop.apply(photo)
         decode_ms = _since(started)
+        within = None if request.category is None else self._labels_in(request.category)
+        answer = served.recognizer.recognize(photo, within=within, top_k=request.top_k, withdrawn=served.withdrawn)
         with transaction(self._engine) as session:
-            within = _scope(session, request.category, served)
-        answer = served.recognizer.recognize(photo, within=within, top_k=request.top_k)
-        with transaction(self._engine) as session:
-            candidates = _with_products(session, served.recognizer, answer)
+            candidates = _with_products(session, served, answer)
         return Recognition(
             photo_hash=photo.content_hash,
             verdict=answer.verdict,
@@ -207,31 +207,21 @@ class SearchService:
             timings_ms={**answer.timings_ms, "decode": decode_ms, "total": _since(started)},
         )
 
-
-def _scope(session: DbSession, category: str | None, served: Served) -> frozenset[str] | None:
-    """The labels an answer may name: those of the category, and never one the catalogue no longer has.
-
-    None for all, where the classifiers know no label that has left the catalogue.
-
-    :raise CategoryNotFound: no such category.
-    """
-    if category is not None:
-        found = answers.labels_in_category(session, category)
+    def _labels_in(self, category: str) -> frozenset[str]:
+        with transaction(self._engine) as session:
+            found = answers.labels_in_category(session, category)
         if found is None:
             raise CategoryNotFound(f"no category is called {category!r}; GET /v1/categories lists them")
         return found
-    if not answers.missing_labels(session, served.labels):
-        return None
-    return answers.all_labels(session)
 
 
-def _with_products(session: DbSession, recognizer: Recognizes, answer: Answer) -> tuple[FoundCandidate, ...]:
+def _with_products(session: DbSession, served: Served, answer: Answer) -> tuple[FoundCandidate, ...]:
     ranked = answer.ranking.candidates
     labels = [candidate.label for candidate in ranked]
     products = answers.products_of(session, labels)
     # A product deleted since the vote was cast takes its candidate with it; the ranks close up.
     ranked = tuple(candidate for candidate in ranked if candidate.label in products)
-    first_photos = answers.first_photo_at(session, labels)
+    first_photos = answers.first_photo_at(session, labels, served.memory.space_id)
     tokens = answers.first_tokens(session, [found[0].id for found in products.values()])
     return tuple(
         FoundCandidate(
@@ -241,18 +231,26 @@ def _with_products(session: DbSession, recognizer: Recognizes, answer: Answer) -
             product=shown,
             image_token=tokens.get(shown.id),
             other_skus=tuple(other.sku for other in others),
-            votes={name: candidate.votes.get(name, _ABSENT) for name in CLASSIFIER_NAMES},
-            known_since=_known_since(recognizer, candidate.label, first_photos.get(candidate.label)),
+            votes=_votes(candidate, candidate.label in first_photos),
+            known_since=known_since(served.recognizer, candidate.label, first_photos.get(candidate.label)),
         )
         for rank, candidate in enumerate(ranked, start=1)
         for shown, *others in [products[candidate.label]]
     )
 
 
-def _known_since(
+def _votes(candidate: Candidate, remembered: bool) -> Mapping[ClassifierName, CastVote]:
+    """Every classifier's vote. remembered: k-NN holds a photo of the label; else it cannot have named it."""
+    votes = {name: candidate.votes.get(name, _ABSENT) for name in CLASSIFIER_NAMES}
+    if not remembered and votes["knn"].state is VoteState.NOT_RANKED:
+        votes["knn"] = _ABSENT
+    return votes
+
+
+def known_since(
     recognizer: Recognizes, label: str, first_photo: datetime | None
 ) -> Mapping[ClassifierName, datetime | None]:
-    """FCN and SVM know a label since their bundle was made, the k-NN memory since its first photo came."""
+    """FCN and SVM know a label since their bundle was made, k-NN since the first of its photos that it holds came."""
     learned = recognizer.known_since(label)
     return {"fcn": _moment(learned.get("fcn")), "knn": first_photo, "svm": _moment(learned.get("svm"))}
 

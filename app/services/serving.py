@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.errors import NotReady, Overloaded
-from models.errors import BundleNotFound, PicktureError
-from models.values import Answer, ClassifierName, Photo
+from app.services.withdrawn import WithdrawnLabels
+from app.store.vectors import Project
+from models.attributes import TypeGuess
+from models.errors import BackboneError, BundleError, BundleNotFound, PicktureError
+from models.recognizer import Withdrawn, nothing_withdrawn
+from models.values import Answer, ClassifierName, Features, Float32, Photo
 
 log = logging.getLogger(__name__)
 
@@ -29,20 +33,45 @@ class Recognizes(Protocol):
     @property
     def weights(self) -> str: ...
 
-    def recognize(self, photo: Photo, *, within: frozenset[str] | None = None, top_k: int = 5) -> Answer: ...
+    @property
+    def space(self) -> str: ...
+
+    def recognize(
+        self,
+        photo: Photo,
+        *,
+        within: frozenset[str] | None = None,
+        top_k: int = 5,
+        withdrawn: Withdrawn = nothing_withdrawn,
+    ) -> Answer: ...
+
+    def features(self, photo: Photo) -> Features: ...
+
+    def guess_type(self, vectors: Float32) -> TypeGuess | None: ...
 
     def known_since(self, label: str) -> Mapping[ClassifierName, str | None]: ...
 
 
 @dataclass(frozen=True, eq=False)
-class Served:
-    """A model in service.
+class Memory:
+    """Where a model's k-NN memory is written. project: the space's fixed projection."""
 
-    labels: what its trained classifiers (FCN, SVM) can name; k-NN knows today's catalogue.
-    """
+    space_id: int
+    project: Project
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A model in service. withdrawn: labels that it still knows and the catalogue no longer has."""
 
     recognizer: Recognizes
-    labels: frozenset[str]
+    withdrawn: WithdrawnLabels
+    memory: Memory
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """What its trained classifiers (FCN, SVM) can name; k-NN knows today's catalogue."""
+        return self.withdrawn.labels
 
 
 class ServedModel:
@@ -92,6 +121,23 @@ class ServedModel:
         if self._refused is not None:
             raise self._refused[1]
         raise BundleNotFound("no model has been published; run `python -m app train` (make train)")
+
+    def serving(self) -> Served | None:
+        """As ``current``, but None where there is no published model.
+
+        :raise BundleError, BackboneError, NotReady: there is one, and it cannot be served now.
+        """
+        try:
+            return self.current()
+        except BundleNotFound:
+            return None
+
+    def now(self) -> Served | None:
+        """The model in service, or None where there is none, for whatever reason; ``current`` tells it."""
+        try:
+            return self.current()
+        except (BundleError, BackboneError, NotReady):
+            return None
 
     def watch(self) -> None:
         """Look for a model now, in this thread, and from then on in one of its own.

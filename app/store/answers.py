@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, Text, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload
 
-from app.store.tables import Category, Image, Product
+from app.store.tables import Category, Image, Product, ReferenceVector
 from app.store.text import key
 
 MAX_PRODUCTS_A_LABEL = 51
@@ -21,13 +21,8 @@ def missing_labels(session: DbSession, labels: Collection[str]) -> frozenset[str
     """Those of ``labels`` that no product has any more."""
     if not labels:
         return frozenset()
-    present = session.scalars(select(Product.label).where(Product.label == func.any(list(labels))).distinct())
-    return frozenset(labels) - frozenset(present)
-
-
-def all_labels(session: DbSession) -> frozenset[str]:
-    """Every label of the catalogue."""
-    return frozenset(session.scalars(select(Product.label).distinct()))
+    wanted = func.unnest(literal(list(labels), ARRAY(Text))).column_valued("wanted")
+    return frozenset(session.scalars(select(wanted).where(~exists().where(Product.label == wanted))))
 
 
 def labels_in_category(session: DbSession, path: str) -> frozenset[str] | None:
@@ -86,12 +81,15 @@ def first_tokens(session: DbSession, product_ids: Collection[int]) -> Mapping[in
     return {row.product_id: row.token for row in rows}
 
 
-def first_photo_at(session: DbSession, labels: Collection[str]) -> Mapping[str, datetime]:
-    """When the first of today's photos of each label came; labels without a photo are left out."""
+def first_photo_at(session: DbSession, labels: Collection[str], space_id: int) -> Mapping[str, datetime]:
+    """When the first of today's photos of each label came, of those that the space's k-NN memory holds.
+
+    Labels that k-NN cannot name, because it holds none of their photos, are left out.
+    """
     rows = session.execute(
-        select(Product.label, func.min(Image.created_at).label("at"))
-        .join(Image, Image.product_id == Product.id)
-        .where(Product.label.in_(list(labels)))
-        .group_by(Product.label)
+        select(ReferenceVector.label, func.min(Image.created_at).label("at"))
+        .join(Image, Image.id == ReferenceVector.image_id)
+        .where(ReferenceVector.space_id == space_id, ReferenceVector.label.in_(list(labels)))
+        .group_by(ReferenceVector.label)
     )
     return {row.label: row.at for row in rows}

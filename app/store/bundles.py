@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.errors import NoEarlierModel
 from app.store.tables import Bundle, Promotion
 from models.errors import BundleNotFound, UsageError
 
@@ -81,16 +82,17 @@ class BundleStore:
     def rollback(self, session: Session) -> Bundle:
         """Serve again what was served before the champion's promotion; repeated, it walks further back.
 
-        :raise BundleNotFound: nothing is served, nothing was served before it, or that one's folder is gone.
+        :raise NoEarlierModel: nothing is served, or nothing was served before it.
+        :raise BundleNotFound: that one's folder is gone.
         """
         session.execute(text(_LOCK))
         latest = session.scalar(
             select(Promotion).where(Promotion.undone_at.is_(None)).order_by(Promotion.id.desc()).limit(1)
         )
         if latest is None:
-            raise BundleNotFound("nothing has been published yet, so there is nothing to roll back")
+            raise NoEarlierModel("nothing has been published yet, so there is nothing to roll back")
         if latest.replaced is None:
-            raise BundleNotFound(f"{latest.version} was the first model version served; none came before it")
+            raise NoEarlierModel(f"{latest.version} was the first model version served; none came before it")
         self._require_folder(latest.replaced)
         before = session.get(Bundle, latest.replaced, populate_existing=True)
         assert before is not None, "promotions.replaced refers to bundles"

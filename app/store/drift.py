@@ -9,10 +9,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
+from app.store.job_table import Job
 from app.store.tables import Base
 
 FOREIGN_PREFIXES = ("procrastinate_", "alembic_version")
 """Tables kept by libraries in the same database."""
+
+assert Job.metadata is Base.metadata, "every table of ours is compared"
 
 
 def include_object(connection: Connection) -> Callable[..., bool]:

@@ -40,19 +40,20 @@ def put_vectors(session: Session, space_id: int, rows: Iterable[VectorRow], proj
     """Insert reference vectors, or replace those of the same images; visible with the session's transaction.
 
     rows: distinct images; a generator is read in batches. project: the space's projection.
-    Returns the number of rows.
+    An image that has been deleted meanwhile is passed over, and the label written is the one that its product
+    has now: computing vectors takes long, and the catalogue does not wait.
+    Returns the number of rows written.
 
     :raise UsageError: a vector is not 2048 finite numbers.
     """
     remaining = iter(rows)
     written = 0
     while batch := list(islice(remaining, BATCH)):
-        _put_batch(session, space_id, batch, project)
-        written += len(batch)
+        written += _put_batch(session, space_id, batch, project)
     return written
 
 
-def _put_batch(session: Session, space_id: int, batch: Sequence[VectorRow], project: Project) -> None:
+def _put_batch(session: Session, space_id: int, batch: Sequence[VectorRow], project: Project) -> int:
     raw = _stack([row[3] for row in batch])
     projected = np.asarray(project(raw), dtype=np.float32)
     if projected.shape != (len(batch), PROJECTED_SIZE):
@@ -64,15 +65,20 @@ def _put_batch(session: Session, space_id: int, batch: Sequence[VectorRow], proj
         cursor.copy_expert(_COPY, io.BytesIO(b"".join(_copy_stream(batch, raw, projected))))
     finally:
         cursor.close()
-    session.execute(
+    # FOR KEY SHARE waits for whoever is deleting the photo or changing the label (``catalogue.locking``), and
+    # then sees what they did; it is in nobody else's way.
+    written = session.execute(
         text(
             "INSERT INTO reference_vectors (space_id, image_id, product_id, label, raw, projected) "
-            "SELECT :space_id, image_id, product_id, label, raw, projected FROM staged_vectors "
+            "SELECT :space_id, images.id, products.id, products.label, staged.raw, staged.projected "
+            "FROM staged_vectors AS staged JOIN images ON images.id = staged.image_id "
+            "JOIN products ON products.id = images.product_id FOR KEY SHARE OF images, products "
             "ON CONFLICT (image_id, space_id) DO UPDATE SET product_id = excluded.product_id, "
             "label = excluded.label, raw = excluded.raw, projected = excluded.projected"
         ),
         {"space_id": space_id},
     )
+    return int(written.rowcount)  # type: ignore[attr-defined]
 
 
 def _stack(vectors: Sequence[Float32]) -> Float32:

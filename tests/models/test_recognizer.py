@@ -86,6 +86,44 @@ def test_a_new_product_is_among_the_candidates_and_each_shows_what_the_three_say
     assert states == {"fcn": VoteState.LABEL_UNKNOWN, "knn": VoteState.RANKED, "svm": VoteState.LABEL_UNKNOWN}
 
 
+def test_what_has_left_the_catalogue_is_masked_before_each_top_five_and_before_the_verdict(
+    recognizer: Recognizer,
+) -> None:
+    asked: list[frozenset[str]] = []
+    all_named = recognizer.predict(recognizer.features(photo("red", 4)))
+    gone = frozenset(scored.label for scored in all_named[0].ranked[:2])
+    assert "red" in gone
+
+    def withdrawn(named: frozenset[str]) -> frozenset[str]:
+        asked.append(named)
+        return gone & named  # nothing is known before it is asked about
+
+    answer = recognizer.recognize(photo("red", 4), withdrawn=withdrawn)
+    labels = [candidate.label for candidate in answer.ranking.candidates]
+    assert len(labels) == 5 and not gone & set(labels)
+    assert asked[0] == frozenset() and gone <= asked[1]
+    assert not asked[-1] & gone
+    everyone = recognizer.predict(recognizer.features(photo("red", 4)), without=gone)
+    assert {p.classifier: len(p.ranked) for p in everyone if p.classifier != "knn"} == {"fcn": 5, "svm": 5}
+    assert not gone & {scored.label for p in everyone for scored in p.ranked}
+    assert sum(scored.score for p in everyone if p.classifier == "fcn" for scored in p.ranked) > 0.99
+
+
+def test_narrowed_to_a_category_the_verdict_asks_nothing_of_what_has_left_outside_it(recognizer: Recognizer) -> None:
+    within = frozenset({"red", "green", "blue"})
+    asked: list[frozenset[str]] = []
+
+    def withdrawn(named: frozenset[str]) -> frozenset[str]:
+        asked.append(named)
+        return named - within
+
+    answer = recognizer.recognize(photo("green", 4), within=within, withdrawn=withdrawn)
+    assert asked[1] > within, "the labels of the whole catalogue are asked about too"
+    assert asked[-1] == within
+    assert [c.label for c in answer.ranking.candidates][:1] == ["green"]
+    assert {c.label for c in answer.ranking.candidates} == within
+
+
 def test_another_space_is_refused_with_the_setting_to_change(recognizer: Recognizer) -> None:
     with pytest.raises(BundleMismatch, match="PICKTURE_WEIGHTS"):
         with_bundle(recognizer, replace(recognizer.bundle, space="elsewhere"))

@@ -59,10 +59,11 @@ def opened_catalogue(path: Path, limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS)
     with tempfile.TemporaryDirectory(prefix="pickture-import-") as temporary:
         target = Path(temporary)
         unpack(path, target, limits)
-        yield _catalogue_root(target)
+        yield catalogue_root(target)
 
 
-def _catalogue_root(target: Path) -> Path:
+def catalogue_root(target: Path) -> Path:
+    """Where the table lies in an unpacked archive: at the top, or in its one top folder."""
     if any((target / name).is_file() for name in TABLE_NAMES):
         return target
     inside = [entry for entry in target.iterdir() if entry.is_dir()]

@@ -8,6 +8,8 @@ What counts:
   ones removed. Without that folder the product keeps the photos it has (a table alone may update prices).
   A file that cannot be read does not remove the photo that came from a file of the same name before.
 - Photos are told apart by content, so renaming one moves it, and importing twice changes nothing at all.
+- Single products may be changed by an administrator meanwhile (``editing``): where one that the table lists was,
+  the rows are compared anew before anything is written, without decoding again what has been decoded.
 - Photos go to the media store as they are decoded. When the rows then fail, these files stay: named by
   content, they are in nobody's way and make the next attempt quicker.
 """
@@ -15,7 +17,7 @@ What counts:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,13 +26,16 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from app.errors import DatabaseUnavailable
+from app.errors import CatalogueChanged, DatabaseUnavailable
 from app.services.catalogue.archives import opened_catalogue
 from app.services.catalogue.errors import ImportBusy
+from app.services.catalogue.locking import own_catalogue
+from app.services.catalogue.photos import DecodedPhoto, PhotoProgress
 from app.services.catalogue.planning import Plan, in_order, make_plan
 from app.services.catalogue.reading import read_table
-from app.services.catalogue.rows import RowProblem, check_rows
+from app.services.catalogue.rows import CheckedRows, RowProblem, check_rows
 from app.services.catalogue.storing import (
+    KnownProduct,
     count_absent,
     load_known,
     refresh_vector_labels,
@@ -38,10 +43,14 @@ from app.services.catalogue.storing import (
     write_products,
 )
 from app.store.database import transaction
+from app.store.history import lock_photo, photo_in_use
 from app.store.media import MediaStore
 
 IMPORT_LOCK = 0x5069_636B_0001
 """PostgreSQL advisory lock of imports ("Pick", 1): two at once would undo each other."""
+
+
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +92,13 @@ def import_catalogue(
     dry_run: bool = False,
     strict: bool = False,
     currency: str = "EUR",
-    progress: bool = False,
+    progress: PhotoProgress = False,
 ) -> ImportReport:
     """Import a catalogue folder, or a zip archive of one.
 
     dry_run: report what would happen and write nothing, neither rows nor photos.
     strict: write nothing at all when there is any problem (warnings do not count).
-    currency: the installation's one currency. progress: show bars on stderr.
+    currency: the installation's one currency. progress: bars on stderr, or who is told, see ``PhotoProgress``.
 
     :raise CatalogueError: there is no readable table. :raise ArchiveRefused: the archive is unsafe.
     :raise ImportBusy: another import is running. :raise DatabaseUnavailable: no connection.
@@ -106,15 +115,9 @@ def import_catalogue(
         # A strict import that cannot succeed goes on as a dry run: every problem is found at once.
         write = not dry_run and not (strict and checked.problems)
         with transaction(engine) as session:
-            known = load_known(session, [row.sku for row in checked.rows])
             absent = count_absent(session, [*(row.sku for row in checked.rows), *sorted(checked.refused)])
-        plan = make_plan(directory, checked, known, media, write=write, progress=progress)
-        applied = write and not (strict and plan.problems)
-        if applied:
-            _apply(engine, plan)
-        else:
-            for content_hash in plan.new_media:
-                media.delete(content_hash)
+        planned = _Planned(engine, media, directory, checked)
+        plan, applied = planned.carry_out(write=write, strict=strict, progress=progress)
     return ImportReport(
         source=str(path),
         dry_run=dry_run,
@@ -146,8 +149,60 @@ def _only_one(engine: Engine) -> Iterator[None]:
             connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": IMPORT_LOCK})
 
 
-def _apply(engine: Engine, plan: Plan) -> None:
-    with transaction(engine) as session:
-        ids = write_products(session, plan.write)
-        write_images(session, plan.images, ids)
-        refresh_vector_labels(session, ids.values())
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planned:
+    """The checked table of a folder, on its way into the database."""
+
+    engine: Engine
+    media: MediaStore
+    directory: Path
+    checked: CheckedRows
+
+    def carry_out(self, *, write: bool, strict: bool, progress: PhotoProgress) -> tuple[Plan, bool]:
+        """The plan, and whether it was applied.
+
+        :raise CatalogueChanged: each time it was to be applied, a listed product had just been changed.
+        """
+        decoded: Mapping[Path, DecodedPhoto] = {}
+        new_media: set[str] = set()
+        for _ in range(_ATTEMPTS):
+            known = self._known()
+            plan = make_plan(
+                self.directory, self.checked, known, self.media, write=write, progress=progress, decoded=decoded
+            )
+            decoded = plan.decoded
+            new_media.update(plan.new_media)
+            if not write or (strict and plan.problems):
+                self._discard(new_media)
+                return plan, False
+            if self._apply(plan, known):
+                return plan, True
+        raise CatalogueChanged(
+            "products that this import lists are being changed by someone else; nothing was imported: import again"
+        )
+
+    def _discard(self, new_media: Iterable[str]) -> None:
+        """Remove photos that were stored for nothing, unless someone else refers to them by now."""
+        with transaction(self.engine) as session:
+            for content_hash in sorted(new_media):
+                lock_photo(session, content_hash)
+                if not photo_in_use(session, content_hash):
+                    self.media.delete(content_hash)
+
+    def _known(self) -> dict[str, KnownProduct]:
+        with transaction(self.engine) as session:
+            return load_known(session, self._skus())
+
+    def _skus(self) -> list[str]:
+        return [row.sku for row in self.checked.rows]
+
+    def _apply(self, plan: Plan, known: Mapping[str, KnownProduct]) -> bool:
+        """Write the plan; False, with nothing written, where the products are not what it was made for."""
+        with transaction(self.engine) as session:
+            own_catalogue(session)
+            if load_known(session, self._skus()) != known:
+                return False
+            ids = write_products(session, plan.write)
+            write_images(session, plan.images, ids)
+            refresh_vector_labels(session, ids.values())
+        return True

@@ -23,6 +23,10 @@ from models.photo import PhotoLimits
 IMAGES_FOLDER = "images"
 _IGNORED = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 _DIGITS = re.compile(r"(\d+)")
+
+PhotoProgress = bool | Callable[[str, int, int], None]
+"""Bars on stderr, or not; or who is told (what is done, photos done, photos in all)."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -100,7 +104,7 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(visible, key=lambda path: (natural_order(path.name), path.name))
 
 
-def hash_photos(files: Sequence[PhotoFile], limits: PhotoLimits, progress: bool) -> list[PhotoFile]:
+def hash_photos(files: Sequence[PhotoFile], limits: PhotoLimits, progress: PhotoProgress) -> list[PhotoFile]:
     """The same files with their content hash, or with the reason why they cannot be read."""
 
     def hashed(file: PhotoFile) -> PhotoFile:
@@ -122,7 +126,9 @@ def _read(path: Path, limits: PhotoLimits) -> tuple[bytes | None, str | None]:
         return None, f"cannot be read: {error.strerror or error}"
 
 
-def decode_photos(files: Sequence[PhotoFile], media: MediaStore, *, write: bool, progress: bool) -> list[DecodedPhoto]:
+def decode_photos(
+    files: Sequence[PhotoFile], media: MediaStore, *, write: bool, progress: PhotoProgress
+) -> list[DecodedPhoto]:
     """Decode in as many threads as there are processors, measure the colour, store if ``write``.
 
     Pillow and the hash release the interpreter lock, so threads use all processors. At most a few
@@ -154,11 +160,18 @@ def _colour(prepared: PreparedImage) -> ColourReading:
     return measure_colour(np.asarray(prepared.preview, dtype=np.uint8))
 
 
-def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], progress: bool, title: str) -> Iterator[Result]:
+def _in_threads(
+    work: Callable[[Item], Result], items: Sequence[Item], progress: PhotoProgress, title: str
+) -> Iterator[Result]:
     """``map`` over threads in order; an interrupt drops what has not begun."""
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 4, thread_name_prefix="photos") as pool:
         try:
             results: Iterable[Result] = pool.map(work, items)
+            if callable(progress):
+                for done, result in enumerate(results, start=1):
+                    progress(title, done, len(items))
+                    yield result
+                return
             yield from tqdm(
                 results,
                 total=len(items),

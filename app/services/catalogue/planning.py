@@ -11,6 +11,7 @@ from app.services.catalogue.photos import (
     DecodedPhoto,
     PhotoFile,
     PhotoFolders,
+    PhotoProgress,
     decode_photos,
     find_photos,
     hash_photos,
@@ -36,6 +37,7 @@ class Plan:
 
     listed: good rows. write: products to insert or update; added and changed count them.
     new_media: content hashes that were stored and had not been there.
+    decoded: every photo that was decoded, by its path.
     """
 
     listed: int
@@ -47,6 +49,7 @@ class Plan:
     problems: tuple[RowProblem, ...]
     warnings: tuple[RowProblem, ...]
     new_media: tuple[str, ...]
+    decoded: Mapping[Path, DecodedPhoto]
 
     def counts(self) -> dict[str, int]:
         """The figures of the report."""
@@ -71,8 +74,13 @@ def make_plan(
     media: MediaStore,
     *,
     write: bool,
-    progress: bool,
+    progress: PhotoProgress,
+    decoded: Mapping[Path, DecodedPhoto],
 ) -> Plan:
+    """Compare what was checked with what is there.
+
+    write: whether decoded photos go to the media store. decoded: of an earlier plan; not decoded again.
+    """
     folders = find_photos(directory, checked.rows, checked.refused)
     hashed = hash_photos([file for files in folders.files.values() for file in files], media.limits, progress)
     folders = _regrouped(folders, hashed)
@@ -82,13 +90,13 @@ def make_plan(
         if _needs_decoding(row, folders.files.get(row.sku, ()), known.get(row.sku), media)
         for file in _distinct(folders.files[row.sku])
     ]
-    decoded = decode_photos(to_decode, media, write=write, progress=progress)
+    outcomes = _decoded(to_decode, decoded, media, write, progress)
     by_sku: dict[str, list[DecodedPhoto]] = {}
-    for photo in decoded:
+    for photo in outcomes:
         by_sku.setdefault(photo.file.sku, []).append(photo)
     lines = {row.sku: row.line for row in checked.rows}
     refused = [(file, file.refusal) for file in hashed if file.refusal is not None]
-    refused += [(photo.file, photo.refusal) for photo in decoded if photo.refusal is not None]
+    refused += [(photo.file, photo.refusal) for photo in outcomes if photo.refusal is not None]
     problems = [_photo_problem(lines, file, reason) for file, reason in refused]
     warnings = [_photo_problem(lines, file, reason) for file, reason in _doubles(folders)]
     wanted = [
@@ -105,8 +113,23 @@ def make_plan(
         changed=len(write_these) - added,
         problems=in_order((*checked.problems, *problems)),
         warnings=(*checked.warnings, *folders.warnings, *warnings),
-        new_media=tuple({photo.stored.content_hash for photo in decoded if photo.is_new and photo.stored}),
+        new_media=tuple({photo.stored.content_hash for photo in outcomes if photo.is_new and photo.stored}),
+        decoded={photo.file.path: photo for photo in outcomes},
     )
+
+
+def _decoded(
+    files: Sequence[PhotoFile],
+    before: Mapping[Path, DecodedPhoto],
+    media: MediaStore,
+    write: bool,
+    progress: PhotoProgress,
+) -> list[DecodedPhoto]:
+    """The outcome of each file, in their order, reusing what was decoded before from the same content."""
+    again = {file.path: before[file.path] for file in files if file.path in before and before[file.path].file == file}
+    fresh = decode_photos([file for file in files if file.path not in again], media, write=write, progress=progress)
+    again |= {photo.file.path: photo for photo in fresh}
+    return [again[file.path] for file in files]
 
 
 def _regrouped(folders: PhotoFolders, hashed: Sequence[PhotoFile]) -> PhotoFolders:
@@ -163,16 +186,17 @@ def _wanted(
     if readings:
         colour = combine_colours(readings)
         values["lab"] = [float(part) for part in colour.lab]
-        values |= _prediction(colour.name, colour.confidence)
+        values |= colour_prediction(colour.name, colour.confidence)
     if row.colour is not None:
-        values |= _prediction(None, None)
+        values |= colour_prediction(None, None)
     images = None if files is None else _wanted_images(files, decoded, known)
     if images == () and not readings:
-        values |= {"lab": None} | _prediction(None, None)
+        values |= {"lab": None} | colour_prediction(None, None)
     return WantedProduct(row, values, images)
 
 
-def _prediction(name: str | None, confidence: float | None) -> dict[str, Any]:
+def colour_prediction(name: str | None, confidence: float | None) -> dict[str, Any]:
+    """The columns of a recognised colour, as ``Product`` attributes; None for none."""
     return {
         "predicted_colour": name,
         "predicted_colour_key": None if name is None else key(name),

@@ -162,6 +162,20 @@ def _read_json_lines(path: Path, text: str) -> Table:
     return Table(path, tuple(records), tuple(problems), tuple(warnings.values()))
 
 
+def read_json_record(content: str) -> tuple[RawRecord, tuple[RowProblem, ...]]:
+    """One row given as a JSON object, with what is wrong with its form; an unknown column is wrong here.
+
+    :raise CatalogueError: it is not one JSON object.
+    """
+    try:
+        values = _json_object(content)
+    except (ValueError, RecursionError) as error:
+        raise CatalogueError(f"the product is not one JSON object: {error}") from None
+    cells, wrong = _json_cells(values, 1, None)
+    unknown = sorted(cells.keys() - set(COLUMNS))
+    return RawRecord(1, cells), (*wrong, *(_unknown_column(name, 1) for name in unknown))
+
+
 def _json_object(content: str) -> Mapping[str, Any]:
     def refuse(name: str) -> None:
         raise ValueError(f"{name} is not a number")

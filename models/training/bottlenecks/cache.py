@@ -160,12 +160,13 @@ class BottleneckCache:
         return np.memmap(self._vectors_path, dtype="<f4", mode="r", shape=(rows, BOTTLENECK_SIZE))
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, *, wait: bool = False) -> Iterator[None]:
         """Become the one writer, and forget index entries whose vectors a crash of the disk took.
 
-        :raise TrainingError: another process or thread is writing.
+        wait: for the end of another writer; otherwise raise at once.
+        :raise TrainingError: another process or thread is writing, and ``wait`` is False.
         """
-        lock = exclusive(self.folder / "writer.lock", wait=False)
+        lock = exclusive(self.folder / "writer.lock", wait=wait)
         try:
             lock.__enter__()
         except BlockingIOError as error:

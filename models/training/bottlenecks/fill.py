@@ -128,6 +128,7 @@ def fill_cache(
     workers: int = DEFAULT_WORKERS,
     batch_size: int = DEFAULT_BATCH,
     progress: ProgressCallback | None = None,
+    wait: bool = False,
 ) -> FillReport:
     """Have the bottlenecks of every photo's original and variants stored; compute only what is missing.
 
@@ -136,9 +137,10 @@ def fill_cache(
     seed: of the variants.
     workers: decoding threads. batch_size: images a network call, and the most an interrupt loses.
     progress: see ``ProgressCallback``; ``TqdmProgress`` shows a bar.
+    wait: for the end of another run that writes.
     Damaged photos and unreadable files are reported, not raised.
     :raise BackboneError: the backbone belongs to another space than the cache.
-    :raise TrainingError: somebody else is writing, or the disk refuses.
+    :raise TrainingError: somebody else is writing (unless ``wait``), or the disk refuses.
     :raise UsageError: an unknown variant, ``workers`` or ``batch_size`` below 1.
     """
     names = _variant_names(variants)
@@ -149,7 +151,7 @@ def fill_cache(
             f"the backbone ({backbone.weights}) makes vectors of space {backbone.space}, the cache in "
             f"{cache.folder} holds {cache.space}: open the cache of the backbone's space"
         )
-    with cache.writing():
+    with cache.writing(wait=wait):
         distinct = list({photo.content_hash: photo for photo in photos}.values())
         tasks, reused = _plan(cache, distinct, names, seed)
         run = _Run(total=len(distinct) * len(names), reused=reused)

@@ -6,6 +6,7 @@ import os
 
 from flask import Flask
 
+from app.api import audit
 from app.config import Settings
 from app.factory import create_app
 from app.store.database import open_database
@@ -17,6 +18,7 @@ SPACE_SETTING = "TEST_SPACE_ID"
 
 def make() -> Flask:
     """What a worker makes."""
+    audit.to_standard_error()
     settings = Settings.from_env()
     engine = open_database(settings)
     return create_app(assemble(settings, engine, KnnLoader(engine, int(os.environ[SPACE_SETTING]))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,9 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
+from tests.app.api.admin_world import scene
 from tests.app.api.gunicorn_app import SPACE_SETTING
 from tests.app.api.world import Shop
 
@@ -80,6 +83,25 @@ def wait_for(url: str, status: int, process: subprocess.Popen[str], home: Path) 
     pytest.fail(f"{url} did not answer {status}:\n{(home / 'service.log').read_text()}")
 
 
+def live_product(url: str, bearer: dict[str, str], admin: dict[str, str]) -> None:
+    """Add a product, find it by another photo in whichever worker answers, delete it, and find it no more."""
+    place = f"{url}/v1/admin/products/live"
+    assert requests.put(place, json={"name": "Live"}, headers=admin, timeout=30).status_code == 201
+    photos = [("photo", (f"{shift}.jpg", scene(7, shift))) for shift in (0, 6)]
+    added = requests.post(f"{place}/images", files=photos, headers=admin, timeout=30)
+    assert added.status_code == 201, added.text
+
+    def first(_: int) -> str:
+        answer = requests.post(f"{url}/v1/search", files={"photo": scene(7, 3)}, headers=bearer, timeout=30)
+        label: str = answer.json()["candidates"][0]["label"]
+        return label
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(first, range(16))) == {"live"}
+        assert requests.delete(place, headers=admin, timeout=30).status_code == 204
+        assert "live" not in set(pool.map(first, range(16)))
+
+
 def test_two_workers_answer_searches_at_once_and_stop_cleanly(
     shop: Shop, service_database_url: str, tmp_path: Path
 ) -> None:
@@ -109,6 +131,8 @@ def test_two_workers_answer_searches_at_once_and_stop_cleanly(
             outcomes = Counter(pool.map(ask, range(40)))
         assert outcomes == {"right": 40}
 
+        live_product(url, bearer, {"Authorization": f"Bearer {shop.admin_key}"})
+
         for path, kind in (("sessions", "application/json"), ("search", "multipart/form-data; boundary=x")):
             refused = requests.post(
                 f"{url}/v1/{path}", data=chunks(kind), headers={"Content-Type": kind, **bearer}, timeout=30
@@ -116,10 +140,16 @@ def test_two_workers_answer_searches_at_once_and_stop_cleanly(
             assert refused.status_code == 413, path
 
         text = requests.get(f"{url}/metrics", timeout=30).text
-        assert 'pickture_searches_total{verdict="known"} 40.0' in text
+        assert 'pickture_searches_total{verdict="known"} 72.0' in text
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
     log = (tmp_path / "service.log").read_text()
+    audited = [json.loads(line) for line in log.splitlines() if line.startswith('{"audit"')]
+    assert [(line["action"].split()[0], line["status"]) for line in audited] == [
+        ("PUT", 201),
+        ("POST", 201),
+        ("DELETE", 204),
+    ]
     assert log.count("Booting worker with pid") == 2
     assert "Traceback" not in log
     assert not list((tmp_path / "run").rglob("tmp/*"))
@@ -137,3 +167,33 @@ def test_serve_says_where_it_is_and_why_it_is_not_ready(shop: Shop, service_data
         log = (tmp_path / "service.log").read_text()
         assert f"Pickture answers at {url}" in log
         assert "PICKTURE_HOST=0.0.0.0" in log
+        bearer = {"Authorization": f"Bearer {shop.admin_key}"}
+
+        def worker_other_than(pid: int) -> psutil.Process:
+            """The worker, once it is ready for jobs."""
+            deadline = time.monotonic() + DEADLINE_S
+            while time.monotonic() < deadline:
+                found = [child for child in psutil.Process(process.pid).children() if "worker" in child.cmdline()]
+                ready = requests.get(f"{url}/v1/admin/jobs", headers=bearer, timeout=30).json()["workers"]
+                if found and found[0].pid != pid and ready >= (2 if pid else 1):
+                    return found[0]
+                time.sleep(0.1)
+            pytest.fail((tmp_path / "service.log").read_text())
+
+        worker = worker_other_than(0)
+        worker.kill()
+        assert worker_other_than(worker.pid).is_running()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+    log = (tmp_path / "service.log").read_text()
+    assert "the worker ended with status -9" in log
+    assert "the worker has stopped" in log
+    assert "Traceback" not in log
+
+
+def test_serve_without_a_worker_is_gunicorn_itself(shop: Shop, service_database_url: str, tmp_path: Path) -> None:
+    settings = {"PICKTURE_DATABASE_URL": service_database_url, "PICKTURE_START_WORKER": "false"}
+    with running(["-m", "app", "serve"], settings, tmp_path) as (url, process):
+        wait_for(f"{url}/healthz", 200, process, tmp_path)
+        assert "gunicorn" in psutil.Process(process.pid).cmdline()
+        assert not [child for child in psutil.Process(process.pid).children() if "worker" in child.cmdline()]

@@ -19,6 +19,16 @@ from tests.app.api.test_search import search
 from tests.app.api.world import VERSION, KnnLoader, Shop
 
 ROUTES = {
+    ("GET", "/v1/admin/products/{sku}"),
+    ("PUT", "/v1/admin/products/{sku}"),
+    ("DELETE", "/v1/admin/products/{sku}"),
+    ("POST", "/v1/admin/products/{sku}/images"),
+    ("DELETE", "/v1/admin/products/{sku}/images/{content_hash}"),
+    ("GET", "/v1/admin/models"),
+    ("GET", "/v1/admin/models/{version}"),
+    ("GET", "/v1/admin/models/{version}/report"),
+    ("POST", "/v1/admin/models/{version}/promote"),
+    ("POST", "/v1/admin/models/rollback"),
     ("POST", "/v1/sessions"),
     ("POST", "/v1/search"),
     ("POST", "/v1/recommendations"),

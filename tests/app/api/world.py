@@ -14,21 +14,26 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from app.services.access import AccessService
-from app.services.serving import Served
+from app.services.serving import Memory, Served
+from app.services.withdrawn import WithdrawnLabels
 from app.store.media import MediaStore, new_token
 from app.store.neighbours import PgNeighbours
 from app.store.spaces import ensure_space
 from app.store.tables import Brand, Category, Image, Product
 from app.store.text import key
 from app.store.vectors import VectorRow, put_vectors
+from models.attributes import TypeGuess
 from models.backbone.preprocessing import fit_input
 from models.backbone.projection import Projection
 from models.classifiers.knn import KnnClassifier
+from models.recognizer import Withdrawn, nothing_withdrawn
 from models.values import (
     Answer,
     Candidate,
     CastVote,
     ClassifierName,
+    Features,
+    Float32,
     Photo,
     Ranking,
     VerdictName,
@@ -162,13 +167,29 @@ class KnnRecognizer:
     """Recognises by the live k-NN memory alone; FCN and SVM know one label, which has left the shop."""
 
     weights = "fake"
+    space = FakeBackbone.space
 
     def __init__(self, engine: Engine, space_id: int, version: str = VERSION) -> None:
         self.version = version
         self._backbone = FakeBackbone()
         self._knn = KnnClassifier(PgNeighbours(engine, space_id, projection().apply))
 
-    def recognize(self, photo: Photo, *, within: frozenset[str] | None = None, top_k: int = 5) -> Answer:
+    def features(self, photo: Photo) -> Features:
+        """See ``models.recognizer``."""
+        return Features(self._backbone.extract([fit_input(photo.pixels)])[0], self.space)
+
+    def guess_type(self, vectors: Float32) -> TypeGuess | None:
+        """See ``models.recognizer``."""
+        return None
+
+    def recognize(
+        self,
+        photo: Photo,
+        *,
+        within: frozenset[str] | None = None,
+        top_k: int = 5,
+        withdrawn: Withdrawn = nothing_withdrawn,
+    ) -> Answer:
         """See ``models.recognizer``."""
         started = perf_counter()
         vectors = self._backbone.extract([fit_input(photo.pixels)])
@@ -214,4 +235,6 @@ class KnnLoader:
 
     def load(self, version: str) -> Served:
         """See ``app.wiring.Loader``."""
-        return Served(KnnRecognizer(self.engine, self.space_id, version), TRAINED)
+        recognizer = KnnRecognizer(self.engine, self.space_id, version)
+        memory = Memory(self.space_id, projection().apply)
+        return Served(recognizer, WithdrawnLabels(self.engine, TRAINED), memory)

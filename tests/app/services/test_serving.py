@@ -9,20 +9,38 @@ from collections.abc import Mapping
 import pytest
 
 from app.errors import NotReady, Overloaded
-from app.services.serving import Admission, Served, ServedModel
+from app.services.serving import Admission, Memory, Served, ServedModel
+from app.services.withdrawn import WithdrawnLabels
+from app.store.database import make_engine
+from models.attributes import TypeGuess
 from models.errors import BackboneNotReady, BundleDamaged, BundleNotFound
-from models.values import Answer, ClassifierName, Photo
+from models.recognizer import Withdrawn, nothing_withdrawn
+from models.values import Answer, ClassifierName, Features, Float32, Photo
 
 
 class Named:
     """A recognizer that has nothing but its version."""
 
     weights = "fake"
+    space = "fake-space"
 
     def __init__(self, version: str) -> None:
         self.version = version
 
-    def recognize(self, photo: Photo, *, within: frozenset[str] | None = None, top_k: int = 5) -> Answer:
+    def recognize(
+        self,
+        photo: Photo,
+        *,
+        within: frozenset[str] | None = None,
+        top_k: int = 5,
+        withdrawn: Withdrawn = nothing_withdrawn,
+    ) -> Answer:
+        raise AssertionError("nobody asks")
+
+    def features(self, photo: Photo) -> Features:
+        raise AssertionError("nobody asks")
+
+    def guess_type(self, vectors: Float32) -> TypeGuess | None:
         raise AssertionError("nobody asks")
 
     def known_since(self, label: str) -> Mapping[ClassifierName, str | None]:
@@ -44,7 +62,8 @@ class Publisher:
         self.loaded.append(version)
         if version in self.damaged:
             raise BundleDamaged(f"{version} is damaged")
-        return Served(Named(version), frozenset())
+        nowhere = make_engine("postgresql://nowhere.invalid/none")
+        return Served(Named(version), WithdrawnLabels(nowhere, frozenset()), Memory(1, lambda vectors: vectors))
 
 
 def model_of(publisher: Publisher, interval_s: float = 0.0) -> ServedModel:
@@ -103,6 +122,20 @@ def test_the_first_model_is_tried_again_until_it_can_be_loaded() -> None:
 def test_nothing_published_says_what_to_run() -> None:
     with pytest.raises(BundleNotFound, match="make train"):
         model_of(Publisher(None)).current()
+
+
+def test_who_only_wants_to_know_what_is_served_is_told_none_where_nothing_is() -> None:
+    publisher = Publisher(None)
+    model = model_of(publisher)
+    assert model.serving() is None and model.now() is None
+    publisher.version = "1"
+    publisher.damaged = {"1"}
+    assert model.now() is None
+    with pytest.raises(BundleDamaged):
+        model.serving()
+    publisher.damaged = set()
+    served = model.serving()
+    assert served is not None and served is model.now()
 
 
 def test_errors_of_the_backbone_come_through() -> None:

@@ -115,7 +115,7 @@ def test_two_upgrades_at_once_both_succeed(empty_url: URL, empty_engine: Engine)
         subprocess.Popen(command, env=environment, cwd=MIGRATIONS.parent, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    assert [process.communicate(timeout=60)[0] for process in both] == ['{"revision": "0002"}\n'] * 2
+    assert [process.communicate(timeout=60)[0] for process in both] == ['{"revision": "0003"}\n'] * 2
     assert check(empty_engine).ok
 
 

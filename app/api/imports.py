@@ -1,0 +1,91 @@
+"""POST /v1/admin/imports: a catalogue, uploaded, becomes a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from flask import Response, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from werkzeug.datastructures import FileStorage
+
+from app.api.context import container
+from app.api.headers import InMemoryRequest
+from app.api.jobs import KEY_PARAMETER, JobAccepted, accepted, idempotency_key
+from app.api.problems import invalid
+from app.api.resource import resource
+from app.api.security import principal
+from app.errors import RequestInvalid
+from app.services.catalogue.uploads import PLACES
+
+api = resource("imports", "/v1/admin", secured=True, admin=True)
+
+_FILES = {
+    "archive": "A catalogue folder as a zip archive: products.csv or products.jsonl, and images/<sku>/*.",
+    "table": "Instead: the table alone, CSV or JSON Lines in UTF-8.",
+    "images": "With `table`: its photos as a zip archive, images/<sku>/* or <sku>/*.",
+}
+
+
+class ImportForm(BaseModel):
+    """The fields beside the files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = Field(False, description="Report what would happen; write nothing.")
+    strict: bool = Field(False, description="All or nothing: with any row error, write nothing.")
+
+
+def _multipart_schema() -> dict[str, Any]:
+    schema = ImportForm.model_json_schema()
+    files = {name: {"type": "string", "format": "binary", "description": told} for name, told in _FILES.items()}
+    schema["properties"] = {**files, **schema["properties"]}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+@api.post(
+    "/imports",
+    responses={202: JobAccepted},
+    openapi_extensions={"requestBody": _multipart_schema(), **KEY_PARAMETER},
+)
+def import_catalogue() -> tuple[Response, int]:
+    """Import a catalogue.
+
+    The photos it brings are recognisable when the job that follows, of the kind `bottlenecks`, has ended.
+    """
+    key = idempotency_key()
+    job_id = uuid4()
+    with container().jobs.spooled(job_id) as folder:
+        form, files = _read(folder)
+        for field, part in files.items():
+            PLACES[field](part)
+        asked = container().jobs.ask_import(
+            principal(), job_id, dry_run=form.dry_run, strict=form.strict, idempotency_key=key
+        )
+    return accepted(asked)
+
+
+def _read(folder: Path) -> tuple[ImportForm, dict[str, Path]]:
+    """Take the body in, files straight to ``folder``: the form, and field -> file."""
+    assert isinstance(request._get_current_object(), InMemoryRequest)  # type: ignore[attr-defined]
+    request.max_content_length = container().settings.max_import_bytes
+    request.spool_folder = folder  # type: ignore[attr-defined]
+    try:
+        form = ImportForm.model_validate(request.form.to_dict())
+    except ValidationError as error:
+        raise invalid(error) from None
+    names = sorted(name for name, _ in request.files.items(multi=True))
+    if names not in (["archive"], ["table"], ["images", "table"]):
+        came = ", ".join(names) or "none"
+        raise RequestInvalid.of(
+            "archive", f"send the file `archive`, or `table` and perhaps `images`; there came {came}"
+        )
+    return form, {name: _spooled(request.files[name]) for name in names}
+
+
+def _spooled(file: FileStorage) -> Path:
+    """Where an uploaded file lies, written to its end."""
+    path = Path(file.stream.name)
+    file.close()
+    return path

@@ -1,0 +1,134 @@
+"""What a job's process does and says: the kinds, their reports, and every way to end."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from app.jobs.kinds import KINDS, run_bottlenecks, run_train, work_of
+from app.jobs.process import LOG_LINES, JobProcess
+from app.jobs.reporting import MAX_ROW_ERRORS, FollowUp, Outcome, Reporter
+from app.store.jobs import Report
+from app.store.media import content_hash
+from app.wiring import assemble
+from models.errors import UsageError
+from tests.app.learning import LearningShop, learning_shop, shots
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database_url: str, prepared_home: Path) -> Iterator[LearningShop]:
+    """Three products of two photos each: k-NN learns alone, so nothing here waits for TensorFlow."""
+    with learning_shop(tmp_path / "home", database_url, prepared_home) as made:
+        for place, sku in enumerate(("cocoa", "apple", "bread")):
+            made.add_product(sku, shots(place, 2))
+        yield made
+
+
+def said(out: io.StringIO) -> list[dict[str, Any]]:
+    """The lines of a report."""
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_bottlenecks_and_training_tell_what_they_did(shop: LearningShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.jobs.training.FAR_FOREIGN_PHOTOS", 4)
+    container = assemble(shop.settings, shop.engine)
+    shop.media.delete(content_hash(shots(2, 2)[1]))
+    out = io.StringIO()
+    filled = run_bottlenecks(container, uuid4(), {"originals_only": True}, Reporter(out))
+    assert (filled.result["photos"], filled.result["new"], filled.result["vectors"]) == (6, 5, 5)
+    assert filled.follow_up is None
+    [errors] = [line for line in said(out) if "row_errors" in line]
+    assert errors["total"] == 1
+    assert errors["row_errors"][0]["value"] == content_hash(shots(2, 2)[1])
+    assert [line["progress"] for line in said(out) if "progress" in line][-1] == 1.0
+
+    out = io.StringIO()
+    trained = run_train(container, uuid4(), {"folds": 2, "without_variants": True}, Reporter(out))
+    json.dumps(trained.result)
+    assert trained.result["version"] == container.model.current().recognizer.version
+    shares = [line["progress"] for line in said(out) if "progress" in line]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] <= shares[-1] < 1
+    container.close()
+
+
+def test_kinds_without_work_are_refused() -> None:
+    assert set(KINDS) == {"import", "bottlenecks", "train"}
+    with pytest.raises(UsageError, match="finetune"):
+        work_of("finetune")
+
+
+def test_reports_are_bounded_and_end_with_one_last_word() -> None:
+    out = io.StringIO()
+    tell = Reporter(out)
+    for done in range(1001):
+        tell.progress(done / 1000)
+    shares = [line["progress"] for line in said(out)]
+    assert shares[0] == 0.0
+    assert shares[-1] == 1.0
+    assert len(shares) < 1001
+    tell.row_errors([{"reason": str(n)} for n in range(MAX_ROW_ERRORS + 5)])
+    assert len(said(out)[-1]["row_errors"]) == MAX_ROW_ERRORS
+    assert said(out)[-1]["total"] == MAX_ROW_ERRORS + 5
+    tell.done(Outcome({"photos": 1}, FollowUp("bottlenecks", {"originals_only": True})))
+    follow_up = {"kind": "bottlenecks", "payload": {"originals_only": True}}
+    assert said(out)[-1] == {"result": {"photos": 1}, "follow_up": follow_up}
+    tell.failed("internal", "no", again=False)
+    assert said(out)[-1] == {"error": {"code": "internal", "message": "no"}, "again": False}
+
+
+def run_process(script: str, tail: str = "") -> JobProcess:
+    """A job's process that is this Python script instead, to its end."""
+
+    async def run() -> JobProcess:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        made = JobProcess(process, tail)
+        assert await made.wait(60)
+        return made
+
+    return asyncio.run(run())
+
+
+def test_the_log_keeps_its_last_lines_and_a_half_line_of_a_dead_process_is_passed_over() -> None:
+    script = (
+        "import sys\n"
+        "for n in range(500): print(n, file=sys.stderr)\n"
+        'print(\'{"step": "decoding"}\')\n'
+        "print('{\"progress\": 0.5}')\n"
+        "print('{\"result\": {', end='')\n"
+        "sys.exit(9)\n"
+    )
+    process = run_process(script, "from before")
+    news = process.news()
+    assert (news.progress, news.step) == (0.5, "decoding")
+    lines = (news.log_tail or "").splitlines()
+    assert len(lines) == LOG_LINES
+    assert "499" in lines
+    assert "from before" not in lines
+    assert process.last_word is None
+    assert process.status == 9
+
+
+def test_news_that_could_not_be_written_is_kept_but_newer_news_wins() -> None:
+    process = run_process("print('{\"progress\": 0.7}')")
+    process.keep(Report(progress=0.2, step="before"))
+    news = process.news()
+    assert (news.progress, news.step) == (0.7, "before")
+    assert process.news() == Report()
+
+
+def test_a_last_word_is_heard() -> None:
+    process = run_process('print(\'{"error": {"code": "c", "message": "m"}, "again": true}\')')
+    assert process.last_word is not None
+    assert (process.last_word.error, process.last_word.again) == ({"code": "c", "message": "m"}, True)
