@@ -172,7 +172,7 @@ def build_container(settings: Settings) -> Container:
 
 
 def prepared_space(settings: Settings) -> str | None:
-    """The space that these settings' weights make, or None where they cannot be used here (``bottlenecks`` says why)."""
+    """The space of these settings' weights, or None where they cannot be used here (``bottlenecks`` says why)."""
     try:
         return find_backbone(settings.weights, settings.home).space.identifier
     except BackboneError:
