@@ -29,6 +29,8 @@ def admin(application: Flask, shop: Shop, service_engine: Engine) -> Iterator[Fl
     """A client with an admin key; the jobs it asks for are forgotten afterwards."""
     made = application.test_client()
     made.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {shop.admin_key}"
+    with service_engine.begin() as connection:  # workers that other tests killed count as alive for a while
+        connection.execute(text("DELETE FROM procrastinate_workers"))
     yield made
     with service_engine.begin() as connection:
         connection.execute(text("DELETE FROM jobs"))
