@@ -47,6 +47,11 @@ class Stage:
         return next(phase.size for phase in self.phases if step < phase.until)
 
 
+def checkpoint_of(folder: Path, stage: str) -> Path:
+    """Where a stage of that name keeps its checkpoint."""
+    return folder / f"{stage}.npz"
+
+
 def falling_rate(stage: Stage) -> Any:
     """A Keras schedule: 20 steps of warm-up, then linearly down to a fiftieth of the rate."""
     keras = import_keras()
@@ -77,7 +82,7 @@ def run_stage(
     model.optimizer.build(model.trainable_variables)
     variables = [*model.trainable_variables, *model.optimizer.variables, *also]
     stage.folder.mkdir(parents=True, exist_ok=True)
-    path = stage.folder / f"{stage.name}.npz"
+    path = checkpoint_of(stage.folder, stage.name)
     done = load_state(path, variables)
     if done:
         say(f"{stage.name}: going on after step {done} of {stage.steps}")

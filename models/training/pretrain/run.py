@@ -21,7 +21,7 @@ from models.training.pretrain.corpus import TASKS, Corpus, Say, SourcePhoto, bui
 from models.training.pretrain.drawn import drawn_products
 from models.training.pretrain.finish import pack
 from models.training.pretrain.joint import Guide, Weighting, joint_model
-from models.training.pretrain.loop import Phase, Stage, falling_rate, run_stage
+from models.training.pretrain.loop import Phase, Stage, checkpoint_of, falling_rate, run_stage
 from models.training.pretrain.match import block_match_model
 from models.training.pretrain.muon import make_muon
 from models.training.pretrain.stitch import silence_dead_inputs, stitch
@@ -29,6 +29,7 @@ from models.training.splits import Split
 from models.values import Float32
 
 PACKED_FILE: Final = "weights.npz"
+_JOINT: Final = "joint"
 _STITCH_IMAGES: Final = 96
 _WEIGHT_BATCHES: Final = 8
 
@@ -101,13 +102,10 @@ def pretrain(
     guide = None
     if teacher is not None:
         guide = Guide(teacher, _channel_weights(teacher, corpus, chances, recipe))
-        _match(folder, student, guide, Draw(corpus, chances, recipe.match_batch, recipe.seed), recipe, say)
-        say("stitching the blocks")
-        draw = Draw(corpus, chances, _STITCH_IMAGES, recipe.seed + 1)
-        images = match_batches(draw, 0, 1, recipe.match[-1].size)[0][0]
-        dead = silence_dead_inputs(student, teacher, images)
-        say(f"{dead} channels of the teacher never vary")
-        stitch(student, teacher, images)
+        # The joint stage's checkpoint holds every value of the network: what went before need not be done again.
+        if not checkpoint_of(folder, _JOINT).exists():
+            _match(folder, student, guide, Draw(corpus, chances, recipe.match_batch, recipe.seed), recipe, say)
+            _stitch(student, teacher, Draw(corpus, chances, _STITCH_IMAGES, recipe.seed + 1), recipe, say)
     _joint(folder, student, guide, Draw(corpus, chances, recipe.joint_batch, recipe.seed + 2), recipe, say)
     say("fitting the projection and packing")
     path = folder / PACKED_FILE
@@ -132,10 +130,18 @@ def _match(folder: Path, student: Any, guide: Guide, draw: Draw, recipe: Recipe,
     run_stage(stage, model, lambda first, steps, size: match_batches(draw, first, steps, size), say)
 
 
+def _stitch(student: Any, teacher: Any, draw: Draw, recipe: Recipe, say: Say) -> None:
+    say("stitching the blocks")
+    images = match_batches(draw, 0, 1, recipe.match[-1].size)[0][0]
+    dead = silence_dead_inputs(student, teacher, images)
+    say(f"{dead} channels of the teacher never vary")
+    stitch(student, teacher, images)
+
+
 def _joint(folder: Path, student: Any, guide: Guide | None, draw: Draw, recipe: Recipe, say: Say) -> None:
     """First the heads alone, since random ones would push the features about at random, then everything."""
     heads = Stage("heads", folder, (Phase(recipe.head_steps, recipe.joint[0].size),), draw.batch, recipe.head_rate)
-    joint = Stage("joint", folder, recipe.joint, draw.batch, recipe.joint_rate)
+    joint = Stage(_JOINT, folder, recipe.joint, draw.batch, recipe.joint_rate)
     classes = {task: len(draw.corpus.vocabularies[task]) for task in TASKS}
     model = joint_model(student, guide, classes, Weighting())
     # The body moves gently while the heads keep up: their AdamW takes the whole of the joint stage's small rate.
