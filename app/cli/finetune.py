@@ -8,6 +8,7 @@ import click
 
 from app.cli.common import emit, json_option, say
 from app.config import Settings
+from app.jobs.allocator import keep_freed_memory
 from app.jobs.finetune import DEFAULT_NAME, FinetuneOptions, FinetuneReport, finetune_catalogue
 from app.wiring import build_container
 from models.training.finetune.compare import table_lines
@@ -62,6 +63,7 @@ def command(
     Can be interrupted at any time; the same command goes on after the last whole epoch. Nothing that is served
     changes: the commands that switch, and those that switch back, are printed at the end.
     """
+    keep_freed_memory()
     chosen = next(known for known in DEPTHS if known == depth)
     tuning = FinetuneSettings(chosen, photos_share, epochs, _DEFAULT.patience, views, input_size, learning_rate)
     container = build_container(Settings.from_env())

@@ -9,6 +9,7 @@ import click
 
 from app.cli.common import emit, json_option, say
 from app.config import Settings
+from app.jobs.allocator import keep_freed_memory
 from app.jobs.pretrain import pretrain_on_catalogues
 from models.training.pretrain.loop import Phase
 from models.training.pretrain.run import Recipe
@@ -66,6 +67,7 @@ def command(
 
     Runs on whatever Keras runs on: set KERAS_BACKEND to tensorflow, jax or torch, and CUDA_VISIBLE_DEVICES to a GPU.
     """
+    keep_freed_memory()
     settings = Settings.from_env()
     chosen = replace(_RECIPE, **recipe, sources=weights or _RECIPE.sources)  # type: ignore[arg-type]
     path = pretrain_on_catalogues(

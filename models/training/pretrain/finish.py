@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.backbone.network import weighted_layers
-from models.backbone.packed import PackedWeights, write_packed
+from models.backbone.packed import Encoding, PackedWeights, write_packed
 from models.backbone.preprocessing import fit_input, normalise, scale_pixels
 from models.backbone.projection import Projection
 from models.training.pretrain.corpus import Corpus
@@ -39,10 +39,11 @@ def fit_projection(network: Any, corpus: Corpus, seed: int) -> Projection:
     return Projection.fitted(bottlenecks(network, corpus, rows))
 
 
-def pack(network: Any, corpus: Corpus, card: Mapping[str, Any], path: Path, seed: int) -> None:
-    """Write ``network`` as a packed int8 file; its seen photos are the corpus'."""
+def pack(network: Any, corpus: Corpus, card: Mapping[str, Any], paths: Mapping[Encoding, Path], seed: int) -> None:
+    """Write ``network`` as packed files, one an encoding; their seen photos are the corpus'."""
     layers = weighted_layers(network)
     arrays = [[np.asarray(value, dtype=np.float32) for value in layer.get_weights()] for _, layer in layers]
     projection = fit_projection(network, corpus, seed)
     weights = PackedWeights(arrays, projection.matrix, corpus.seen, dict(card))
-    write_packed(path, weights, [spec for spec, _ in layers], "int8")
+    for encoding, path in paths.items():
+        write_packed(path, weights, [spec for spec, _ in layers], encoding)

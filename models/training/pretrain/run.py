@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.backbone.network import build_network, import_keras, weighted_layers
+from models.backbone.packed import Encoding
 from models.backbone.weight_files import read_weights
 from models.backbone.weights import file_digest
 from models.training.pretrain.batches import Draw, joint_batches, match_batches, source_chances
@@ -29,6 +30,8 @@ from models.training.splits import Split
 from models.values import Float32
 
 PACKED_FILE: Final = "weights.npz"
+EXACT_FILE: Final = "weights_float32.npz"
+"""The same before rounding to 8 bits, so that what the rounding costs can be measured (``make yardstick``)."""
 _JOINT: Final = "joint"
 _STITCH_IMAGES: Final = 96
 _WEIGHT_BATCHES: Final = 8
@@ -109,7 +112,8 @@ def pretrain(
     _joint(folder, student, guide, Draw(corpus, chances, recipe.joint_batch, recipe.seed + 2), recipe, say)
     say("fitting the projection and packing")
     path = folder / PACKED_FILE
-    pack(student, corpus, _card(recipe, corpus, material, time.time() - started), path, recipe.seed)
+    files: dict[Encoding, Path] = {"int8": path, "float32": folder / EXACT_FILE}
+    pack(student, corpus, _card(recipe, corpus, material, time.time() - started), files, recipe.seed)
     return path
 
 
