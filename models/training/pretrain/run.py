@@ -54,7 +54,7 @@ class Recipe:
     match_rate: float = 0.03
     head_steps: int = 100
     head_rate: float = 0.05
-    joint: tuple[Phase, ...] = (Phase(1200, 203), Phase(1600, 299))
+    joint: tuple[Phase, ...] = (Phase(800, 203), Phase(950, 299))
     joint_batch: int = 24
     joint_rate: float = 0.0015
     sources: tuple[tuple[str, float], ...] = (("grocery-store", 0.45), ("fashion-products", 0.35), ("rendered", 0.2))
