@@ -19,8 +19,8 @@ from models.errors import WeightsMismatch, WeightsNotFound
 EMBEDDED: Final = "embedded"
 IMAGENET: Final = "imagenet"
 RANDOM: Final = "random"
-INTERIM: Final = "interim"
-"""What people see of ``embedded`` until trained weights are shipped: it is the random network."""
+EMBEDDED_FILE: Final = Path(__file__).parents[1] / "weights" / "embedded.npz"
+"""The packed weights that come with this installation."""
 
 IMAGENET_FILE: Final = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5: Final = "bcbd6486424b2319ff4ef7d526e38f63"
@@ -42,7 +42,7 @@ class WeightSource:
     """A resolved weight source.
 
     kind: ``embedded``, ``imagenet``, ``file`` (a Keras or a packed one), or ``random`` (generated).
-    label: what people see: ``interim``, ``imagenet``, ``file:NAME``, ``random``.
+    label: what people see: ``embedded``, ``imagenet``, ``file:NAME``, ``random``.
     path: the absolute file, None where the weights are generated.
     """
 
@@ -81,8 +81,9 @@ def resolve_weights(source: str, home: Path) -> WeightSource:
     """
     if source == RANDOM:
         return WeightSource("random", RANDOM, None)
-    if source == EMBEDDED:  # until trained weights are shipped
-        return WeightSource("random", INTERIM, None)
+    if source == EMBEDDED:
+        _require_file(EMBEDDED_FILE, "it belongs to the installation: get the repository's file again")
+        return WeightSource("embedded", EMBEDDED, EMBEDDED_FILE)
     if source == IMAGENET:
         path = (home / "weights" / IMAGENET_FILE).absolute()
         _require_file(path, "download it with `make imagenet-weights`")

@@ -96,10 +96,29 @@ def run_stage(
         save_state(path, variables, done)
         seconds = time.perf_counter() - started
         figures = {name: round(float(values[-1]), 4) for name, values in history.items()}
-        line = {"stage": stage.name, "step": done, "size": size, "images_s": round(steps * stage.batch / seconds, 2)}
+        line = {
+            "stage": stage.name,
+            "step": done,
+            "size": size,
+            "seconds": round(seconds, 1),
+            "images_s": round(steps * stage.batch / seconds, 2),
+        }
         with (stage.folder / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(json.dumps({**line, "time": round(time.time()), **figures}) + "\n")
         say(_line(line, figures, stage.steps))
+
+
+def stage_minutes(folder: Path) -> dict[str, float]:
+    """What each stage took, minutes, by the log: every round once, however often it was done again."""
+    rounds: dict[tuple[str, int], float] = {}
+    path = folder / LOG_FILE
+    for text in path.read_text("utf-8").splitlines() if path.exists() else ():
+        line = json.loads(text)
+        rounds[line["stage"], line["step"]] = line["seconds"]
+    stages = {stage: 0.0 for stage, _ in rounds}
+    for (stage, _), seconds in rounds.items():
+        stages[stage] += seconds / 60
+    return {stage: round(minutes, 1) for stage, minutes in stages.items()}
 
 
 def _line(line: dict[str, Any], figures: dict[str, float], steps: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -22,7 +21,7 @@ from models.training.pretrain.corpus import TASKS, Corpus, Say, SourcePhoto, bui
 from models.training.pretrain.drawn import drawn_products
 from models.training.pretrain.finish import pack
 from models.training.pretrain.joint import Guide, Weighting, joint_model
-from models.training.pretrain.loop import Phase, Stage, checkpoint_of, falling_rate, run_stage
+from models.training.pretrain.loop import Phase, Stage, checkpoint_of, falling_rate, run_stage, stage_minutes
 from models.training.pretrain.match import block_match_model
 from models.training.pretrain.muon import make_muon
 from models.training.pretrain.stitch import silence_dead_inputs, stitch
@@ -96,7 +95,6 @@ def pretrain(
     """
     keras = import_keras()
     keras.utils.set_random_seed(recipe.seed)
-    started = time.time()
     corpus = build_corpus(folder / "corpus", material.photos, drawn_products(recipe.rendered), material.splits, say)
     teacher = read_network(material.teacher, build()) if material.teacher else None
     student = build()
@@ -113,7 +111,7 @@ def pretrain(
     say("fitting the projection and packing")
     path = folder / PACKED_FILE
     files: dict[Encoding, Path] = {"int8": path, "float32": folder / EXACT_FILE}
-    pack(student, corpus, _card(recipe, corpus, material, time.time() - started), files, recipe.seed)
+    pack(student, corpus, _card(recipe, corpus, material, stage_minutes(folder)), files, recipe.seed)
     return path
 
 
@@ -163,7 +161,7 @@ def _jit() -> bool | str:
     return "auto" if keras.backend.backend() != "tensorflow" else False
 
 
-def _card(recipe: Recipe, corpus: Corpus, material: Material, seconds: float) -> dict[str, Any]:
+def _card(recipe: Recipe, corpus: Corpus, material: Material, minutes: Mapping[str, float]) -> dict[str, Any]:
     counts: dict[str, int] = {}
     for entry in corpus.entries:
         counts[f"{entry.source} {entry.role}"] = counts.get(f"{entry.source} {entry.role}", 0) + 1
@@ -173,7 +171,7 @@ def _card(recipe: Recipe, corpus: Corpus, material: Material, seconds: float) ->
         "pictures": counts,
         "classes": {task: len(values) for task, values in corpus.vocabularies.items()},
         "teacher_sha256": file_digest(material.teacher) if material.teacher else None,
-        "last_run_seconds": round(seconds),
+        "minutes": minutes,
         "machine": platform.processor() or platform.machine(),
         "libraries": {name: version(name) for name in ("keras", "numpy", "albumentations")},
     }

@@ -111,7 +111,7 @@ def test_the_new_weights_saw_train_and_validation_photos_and_no_other(shop: Lear
     assert len(split.role("test")) and len(split.role("hold_out"))
     card = packed.card
     assert (card["name"], card["labels"], card["epochs"]) == ("spring", 3, 1)
-    assert card["from"]["name"] == "interim"
+    assert card["from"]["name"] == "embedded"
     assert card["settings"]["depth"] == "last"
     assert card["photos"]["train"] == len(split.role("train"))
     assert card["metrics"]["photos"] == len(split.role("test")) + len(split.role("calibration"))
@@ -190,7 +190,7 @@ def test_the_command_prints_one_object(shop: LearningShop, monkeypatch: pytest.M
 
 def test_people_are_told_the_table_the_outcome_and_how_to_switch(done: Done) -> None:
     lines = _lines(done.report).splitlines()
-    assert lines[0].startswith(f"{done.report.weights}: interim adapted to {done.report.photos['train']} photos of 3")
+    assert lines[0].startswith(f"{done.report.weights}: embedded adapted to {done.report.photos['train']} photos of 3")
     assert [line.split()[0] for line in lines if "Top-1 " in line] == ["softmax", "k-NN"]
     assert f"outcome (softmax Top-1): {done.report.outcome}" in lines
     commands = [line.strip() for line in lines if line.startswith("  ") and "before" not in line]

@@ -156,7 +156,7 @@ def test_going_back_serves_the_former_model_as_it_was(switched: Switched) -> Non
     assert champion == old.version
     again = recognise(switched.loader(switched.old), old.version, QUERY)
     assert replace(again, timings_ms={}) == replace(switched.before, timings_ms={})
-    assert again.weights == "interim"
+    assert again.weights == "embedded"
     # And forth again.
     switched.promote(new.version)
     assert recognise(switched.loader(switched.new), new.version, QUERY).weights == "file:tuned.npz"

@@ -11,15 +11,16 @@ import h5py
 import numpy as np
 import pytest
 
+from models.backbone import weights as weight_sources
 from models.backbone.fetch_imagenet import fetch_imagenet
 from models.backbone.network import LayerSpec
-from models.backbone.packed import PackedWeights, read_packed, write_packed
+from models.backbone.packed import read_packed
 from models.backbone.prepare import prepare_backbone
 from models.backbone.projection import Projection
 from models.backbone.runtimes import OpenVinoBackbone
 from models.backbone.store import find_backbone, load_backbone, verify_files
-from models.backbone.weight_files import hash_weights, read_weights
-from models.backbone.weights import IMAGENET_FILE, check_imagenet, resolve_weights
+from models.backbone.weight_files import hash_weights
+from models.backbone.weights import EMBEDDED_FILE, IMAGENET_FILE, check_imagenet, resolve_weights
 from models.errors import BackboneError, BackboneNotReady, WeightsMismatch, WeightsNotFound
 from tests.contracts.backbone import sample_inputs
 from tests.models.backbone.test_weight_files import write_by_position
@@ -71,70 +72,51 @@ def test_another_network_is_another_space(
     assert find_backbone(str(notop_file), notop_home).space.identifier != openvino_backbone.space
 
 
-def test_the_random_network_says_so(backbone_home: Path) -> None:
-    """``embedded`` is the same network for the time being, under another name."""
-    prepared = find_backbone("embedded", backbone_home)
-    assert prepared.space.weights == "interim"
-    assert prepared.seen_hashes() == frozenset()
-    assert prepared.load_projection().sha256 == Projection.random_orthogonal().sha256
+def test_the_random_network_is_prepared_when_asked_for_and_is_another_space(
+    backbone_home: Path, openvino_backbone: OpenVinoBackbone, tmp_path: Path
+) -> None:
     with pytest.raises(BackboneNotReady, match="weights random"):
         find_backbone("random", backbone_home)
-
-
-@pytest.fixture(scope="module")
-def packed_file(
-    backbone_home: Path, inception_specs: list[LayerSpec], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """The network of ``backbone_home`` as 8-bit packed weights that saw three photos."""
-    arrays = read_weights(find_backbone("embedded", backbone_home).folder / "network.weights.h5", inception_specs)
-    matrix = Projection.random_orthogonal(1).matrix
-    path = tmp_path_factory.mktemp("packed") / "own.npz"
-    weights = PackedWeights(arrays, matrix, frozenset(digit * 64 for digit in "abc"), {"name": "own"})
-    write_packed(path, weights, inception_specs, "int8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def packed_home(packed_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("packed-home")
-    prepare_backbone(str(packed_file), home, in_process=True)
-    return home
+    prepare_backbone("random", tmp_path, in_process=True)
+    prepared = find_backbone("random", tmp_path)
+    assert prepared.space.weights == "random"
+    assert prepared.seen_hashes() == frozenset()
+    assert prepared.load_projection().sha256 == Projection.random_orthogonal().sha256
+    assert prepared.space.identifier != openvino_backbone.space
 
 
 def test_packed_weights_bring_their_projection_and_what_they_saw(
-    packed_file: Path, packed_home: Path, inception_specs: list[LayerSpec]
+    backbone_home: Path, inception_specs: list[LayerSpec]
 ) -> None:
-    packed = read_packed(packed_file, inception_specs)
-    prepared = find_backbone(str(packed_file), packed_home)
-    assert prepared.space.weights == "file:own.npz"
+    """The file that is shipped, prepared by a child, holds what its file says."""
+    packed = read_packed(EMBEDDED_FILE, inception_specs)
+    prepared = find_backbone("embedded", backbone_home)
     assert prepared.space.weights_sha256 == hash_weights(inception_specs, packed.arrays)
     assert prepared.space.projection_sha256 == Projection(packed.projection).sha256
     assert prepared.seen_hashes() == packed.seen
 
 
-def test_packed_weights_of_the_whole_network_are_small(packed_file: Path) -> None:
-    assert packed_file.stat().st_size <= 25_000_000
+def test_the_shipped_file_is_small_enough() -> None:
+    assert EMBEDDED_FILE.stat().st_size <= 25_000_000
 
 
-def test_the_same_weights_under_another_name_share_a_folder_that_knows_what_both_saw(
-    packed_file: Path, packed_home: Path
-) -> None:
-    with np.load(packed_file) as stored:
+def test_the_same_weights_under_another_name_share_a_folder_that_knows_what_both_saw(broken_home: Path) -> None:
+    with np.load(EMBEDDED_FILE) as stored:
         members = dict(stored)
-    before = find_backbone(str(packed_file), packed_home)
-    own = packed_home / "other.npz"
-    np.savez(own, **{**members, "seen": np.full((1, 32), 0xDE, np.uint8)})
-    folder = prepare_backbone(str(own), packed_home, in_process=True)
+    before = find_backbone("embedded", broken_home)
+    own = broken_home / "own.npz"
+    np.savez(own, **{**members, "seen": np.full((1, 32), 0xAB, np.uint8)})
+    folder = prepare_backbone(str(own), broken_home, in_process=True)
     assert folder == before.folder
-    assert find_backbone(str(own), packed_home).space.weights == "file:other.npz"
-    both = find_backbone(str(packed_file), packed_home).seen_hashes()
-    assert find_backbone(str(own), packed_home).seen_hashes() == both
-    assert "de" * 32 in both
+    assert find_backbone(str(own), broken_home).space.weights == "file:own.npz"
+    both = find_backbone("embedded", broken_home).seen_hashes()
+    assert find_backbone(str(own), broken_home).seen_hashes() == both
+    assert "ab" * 32 in both
     assert len(both) == len(members["seen"]) + 1
-    load_backbone(str(packed_file), packed_home)
+    load_backbone("embedded", broken_home)
     np.savez(own, **{**members, "seen": np.full((2, 32), 0xCD, np.uint8)})
-    with pytest.raises(BackboneNotReady, match=r"other\.npz has changed"):
-        find_backbone(str(own), packed_home)
+    with pytest.raises(BackboneNotReady, match=r"own\.npz has changed"):
+        find_backbone(str(own), broken_home)
 
 
 def test_a_damaged_list_of_seen_photos_is_noticed(broken_home: Path) -> None:
@@ -142,6 +124,24 @@ def test_a_damaged_list_of_seen_photos_is_noticed(broken_home: Path) -> None:
     (prepared.folder / "seen.json").write_text('{"photos": []}')
     with pytest.raises(BackboneError, match=r"seen\.json is damaged"):
         prepared.seen_hashes()
+
+
+def test_an_installation_without_the_shipped_weights_says_so(
+    tmp_path: Path, backbone_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = resolve_weights("embedded", tmp_path).key
+    moved = tmp_path / "embedded.npz"
+    monkeypatch.setattr(weight_sources, "EMBEDDED_FILE", moved)
+    with pytest.raises(WeightsNotFound, match=r"embedded\.npz cannot be read.*belongs to the installation"):
+        find_backbone("embedded", backbone_home)
+    shutil.copy(EMBEDDED_FILE, moved)
+    assert resolve_weights("embedded", tmp_path).key == key
+    assert find_backbone("embedded", backbone_home).space.weights == "embedded"
+    with moved.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"0123")
+    with pytest.raises(BackboneNotReady, match="has changed"):
+        find_backbone("embedded", backbone_home)
 
 
 def test_preparing_again_finds_the_folder_and_leaves_it_alone(backbone_home: Path) -> None:
@@ -157,7 +157,7 @@ def test_the_projection_comes_without_the_network(backbone_home: Path) -> None:
     prepared = find_backbone("embedded", backbone_home)
     vectors = np.ones((2, 2048), np.float32)
     assert prepared.load_projection().apply(vectors).shape == (2, 256)
-    assert prepared.space.weights == "interim"
+    assert prepared.space.weights == "embedded"
 
 
 def test_what_is_not_prepared_names_the_command(tmp_path: Path) -> None:

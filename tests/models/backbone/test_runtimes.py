@@ -82,7 +82,7 @@ def test_both_runtimes_name_the_same_space_and_weights(
     openvino_backbone: OpenVinoBackbone, tensorflow_backbone: OpenVinoBackbone
 ) -> None:
     assert openvino_backbone.space == tensorflow_backbone.space
-    assert openvino_backbone.weights == tensorflow_backbone.weights == "interim"
+    assert openvino_backbone.weights == tensorflow_backbone.weights == "embedded"
     assert openvino_backbone.projection.sha256 == openvino_backbone.description.projection_sha256
 
 

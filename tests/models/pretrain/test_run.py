@@ -34,4 +34,5 @@ def test_pretraining_packs_weights_that_know_what_they_saw(
     assert packed.projection.shape == (2048, 256)
     assert packed.seen and all(len(digest) == 64 for digest in packed.seen)
     assert packed.card["recipe"]["seed"] == recipe.seed and packed.card["teacher_sha256"]
+    assert set(packed.card["minutes"]) == {"match", "heads", "joint"}
     assert any("match 25/25" in line for line in lines) and any("joint 25/25" in line for line in lines)
