@@ -96,8 +96,8 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
         try:
             if requests.get(f"{url}/readyz", timeout=5).status_code == 200:
                 return
-        except requests.ConnectionError:
-            pass
+        except (requests.ConnectionError, requests.Timeout):
+            pass  # not listening yet, or too busy starting to answer
         time.sleep(0.25)
     raise DemoFailed(f"the service did not become ready within {_START_TIMEOUT_S:.0f} s; see {log}")
 
