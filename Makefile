@@ -60,4 +60,10 @@ yardstick: setup ## Compare weights with the network frozen: ARGS="--train A.csv
 bench: setup ## Measure a served model on rendered phone photos and foreign products
 	$(BIN)/python -m tests.bench.rendered
 
-.PHONY: help setup demo run test check migrate train-bottlenecks train pretrain finetune imagenet-weights yardstick bench
+bench-retrain: setup ## Measure retraining: new products, new photos, picks good and poisoned, the swap: ARGS="--labels N ..."
+	$(BIN)/python -m tests.bench.retrain $(ARGS)
+
+chaos: setup ## Kill worker and database and fill the disk in the middle of retrainings (as root): ARGS="--kills N ..."
+	$(BIN)/python -m tests.bench.chaos $(ARGS)
+
+.PHONY: help setup demo run test check migrate train-bottlenecks train pretrain finetune imagenet-weights yardstick bench bench-retrain chaos

@@ -39,6 +39,34 @@ class Settings(BaseSettings):
         16 * 2**30, ge=2**10, le=2**42, description="Most bytes that an uploaded catalogue may unpack to."
     )
     start_worker: bool = Field(True, description="Whether `serve` runs a worker for jobs beside the service.")
+    proxies: int = Field(
+        0, ge=0, le=10, description="Proxies before the service whose X-Forwarded-For is believed; 0: none."
+    )
+    review_picks_per_installation: int = Field(
+        50, ge=1, le=100_000, description="Picks of one installation in 24 hours that become review items."
+    )
+    review_picks_per_address: int = Field(
+        200, ge=1, le=1_000_000, description="Picks from one address in 24 hours that become review items."
+    )
+    review_installations_per_address: int = Field(
+        5, ge=1, le=10_000, description="More installations than this at one address within a day are flagged."
+    )
+    review_label_share: float = Field(
+        0.5, gt=0, le=1, description="Share of a label's review items above which one installation is flagged."
+    )
+    review_photos_per_installation: int = Field(
+        5, ge=1, le=1000, description="Photos of one installation and label that training takes, at most."
+    )
+    query_days: int = Field(90, ge=1, le=3650, description="Days that queries, picks and kept photos stay.")
+    reviewed_photo_days: int = Field(
+        730, ge=1, le=3650, description="Days that photos accepted for training stay, with their queries."
+    )
+    gate_max_drop: float = Field(
+        0.02, ge=0, le=1, description="Share of the hold-out photos that a retrained model may lose, net."
+    )
+    gate_max_group_drop: float = Field(
+        0.1, ge=0, le=1, description="The same within one category of 20 hold-out photos or more."
+    )
     cors_origins: tuple[str, ...] = Field((), description="JSON list of origins that may call the API from a browser.")
 
     @field_validator("home", mode="after")

@@ -12,14 +12,23 @@ PicktureError
 │   ├── CursorInvalid           not a cursor of this listing
 │   ├── PreconditionFailed      the caller's picture of the resource is out of date
 │   ├── PreconditionRequired    the caller must say what it means to replace
-│   ├── SpaceMismatch           the model version belongs to other weights than the service runs
+│   ├── SpaceMismatch           the weights of the model version are not prepared here
 │   └── CatalogueChanged        the catalogue changed under a long piece of work
+├── ConflictError               the request does not fit what is there now
+│   ├── JobRunning, JobEnded    another job is in the way; this one is over
+│   ├── ReviewDecided           something else was decided on the review item
+│   ├── ReviewFlagged           it has a flag, and is not accepted together with others
+│   ├── ReviewLimit             training has enough photos of this installation and label
+│   ├── SpaceIncomplete         the space of the model version lacks photos of the catalogue
+│   └── SpaceInUse              the space is served, or would be after a rollback, or is at work
 ├── NotFoundError
 │   ├── ProductNotFound         no product has this sku
 │   ├── CategoryNotFound        no category has this path
 │   ├── QueryNotFound           no such query, or another session's
 │   ├── MediaNotFound           no image has this address
 │   ├── KeyNotFound             no access key has this id
+│   ├── ReviewItemNotFound      no query of this id has a review item
+│   ├── SpaceNotFound           no space has this identifier
 │   └── ModelNotFound           no model version has this name
 ├── BundleNotFound
 │   └── NoEarlierModel          there is nothing to roll back to
@@ -111,7 +120,7 @@ class PreconditionRequired(RequestError):
 
 
 class SpaceMismatch(RequestError):
-    """The model version was trained with other weights than the service runs (`PICKTURE_WEIGHTS`)."""
+    """The network that the model version was trained with is not prepared here, or its space was dropped."""
 
     code = "space_mismatch"
 
@@ -148,6 +157,36 @@ class JobEnded(ConflictError):
     """The job has ended already."""
 
     code = "job_ended"
+
+
+class ReviewDecided(ConflictError):
+    """Something else has been decided on the review item before."""
+
+    code = "review_decided"
+
+
+class ReviewFlagged(ConflictError):
+    """A review item with a flag is not accepted together with others."""
+
+    code = "review_flagged"
+
+
+class ReviewLimit(ConflictError):
+    """Training takes as many photos of this installation and label as it may."""
+
+    code = "review_limit"
+
+
+class SpaceIncomplete(ConflictError):
+    """The space of the model version lacks photos of the catalogue; it can be promoted once they are in."""
+
+    code = "space_incomplete"
+
+
+class SpaceInUse(ConflictError):
+    """The space is served, or a rollback would serve it, or a job works in it."""
+
+    code = "space_in_use"
 
 
 class NotFoundError(PicktureError):
@@ -196,6 +235,18 @@ class JobNotFound(NotFoundError):
     """No job has this id."""
 
     code = "job_not_found"
+
+
+class ReviewItemNotFound(NotFoundError):
+    """No query of this id has a review item."""
+
+    code = "review_item_not_found"
+
+
+class SpaceNotFound(NotFoundError):
+    """No space has this identifier."""
+
+    code = "space_not_found"
 
 
 class NoEarlierModel(models_errors.BundleNotFound):
@@ -289,10 +340,15 @@ TABLE: Mapping[type[PicktureError], Row] = {
     ConflictError: Row(409, "The request does not fit what is there"),
     JobRunning: Row(409, "Another training is under way"),
     JobEnded: Row(409, "The job has ended"),
+    ReviewDecided: Row(409, "The review item was decided otherwise"),
+    ReviewFlagged: Row(409, "The review item has a flag"),
+    ReviewLimit: Row(409, "Enough photos from there"),
     PreconditionFailed: Row(412, "The resource is not as expected"),
     PreconditionRequired: Row(428, "Say what is to be replaced"),
     NoEarlierModel: Row(409, "Nothing to roll back to"),
-    SpaceMismatch: Row(409, "The model needs other weights"),
+    SpaceMismatch: Row(409, "The model's network is not here"),
+    SpaceIncomplete: Row(409, "The model's space lacks photos"),
+    SpaceInUse: Row(409, "The space is in use"),
     CatalogueChanged: Row(409, "The catalogue changed meanwhile"),
     NotFoundError: Row(404, "Not found"),
     ProductNotFound: Row(404, "No such product"),
@@ -301,6 +357,8 @@ TABLE: Mapping[type[PicktureError], Row] = {
     MediaNotFound: Row(404, "No such image"),
     KeyNotFound: Row(404, "No such key"),
     JobNotFound: Row(404, "No such job"),
+    ReviewItemNotFound: Row(404, "No such review item"),
+    SpaceNotFound: Row(404, "No such space"),
     ModelNotFound: Row(404, "No such model version"),
     ServiceError: Row(503, "The service is not available"),
     NotReady: Row(503, "The service is not ready"),

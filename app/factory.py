@@ -6,6 +6,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.api import (
     admin_models,
@@ -22,8 +23,11 @@ from app.api import (
     operations,
     problems,
     recommendations,
+    retrain,
+    review,
     search,
     sessions,
+    spaces,
 )
 from app.api.context import EXTENSION
 from app.api.security import SCHEMES
@@ -56,8 +60,11 @@ def create_app(container: Container) -> Flask:
     app.json.sort_keys = False
     app.json.ensure_ascii = False
     app.extensions[EXTENSION] = container
+    if container.settings.proxies:
+        # The address that counts is the one that the outermost trusted proxy saw.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=container.settings.proxies, x_proto=0)  # type: ignore[method-assign]
     # First, so that its clock runs before anything can refuse the request.
-    metrics.init_app(app)
+    metrics.init_app(app, container.model)
     headers.init_app(app, container.settings.max_upload_bytes, container.settings.cors_origins)
     problems.init_app(app)
     for module in (
@@ -70,8 +77,11 @@ def create_app(container: Container) -> Flask:
         operations,
         admin_products,
         admin_models,
+        spaces,
         imports,
+        retrain,
         jobs,
+        review,
     ):
         app.register_api(module.api)
     app.register_blueprint(docs.pages)

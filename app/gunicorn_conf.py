@@ -7,6 +7,7 @@ the worker takes its first connection: while one warms up, the others answer.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -16,12 +17,23 @@ from app.config import Settings
 
 MULTIPROCESS_SETTING = "PROMETHEUS_MULTIPROC_DIR"
 
+_MEMORY = Path("/dev/shm")  # noqa: S108  below it a private folder
+
 _settings = Settings.from_env()
 _run = _settings.home / "run" / f"serve-{_settings.port}"
 
 
-def _fresh_folder(name: str) -> Path:
-    folder = _run / name
+def _metrics_folder() -> Path:
+    """Where the metrics lie: in memory, where the system offers that.
+
+    Their files are mapped. On a disk that is full, the kernel ends whoever writes to a page without room (SIGBUS).
+    """
+    if not os.access(_MEMORY, os.W_OK):
+        return _run / "metrics"
+    return _MEMORY / f"pickture-{os.getuid()}-{hashlib.sha256(os.fsencode(_run)).hexdigest()[:16]}"
+
+
+def _fresh_folder(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     return folder
@@ -48,11 +60,17 @@ accesslog = None
 
 def on_starting(server: Any) -> None:
     """Make the folders of this run; the workers inherit where the metrics lie."""
-    temporary = _fresh_folder("tmp")
+    temporary = _fresh_folder(_run / "tmp")
     server.cfg.set("tmp_upload_dir", str(temporary))
     server.cfg.set("worker_tmp_dir", str(temporary))
     os.environ["TMPDIR"] = str(temporary)
-    os.environ[MULTIPROCESS_SETTING] = str(_fresh_folder("metrics"))
+    os.environ[MULTIPROCESS_SETTING] = str(_fresh_folder(_metrics_folder()))
+
+
+def on_exit(server: Any) -> None:
+    """Give the memory of the metrics back, unless another server has taken over (USR2)."""
+    if not server.reexec_pid:
+        shutil.rmtree(_metrics_folder(), ignore_errors=True)
 
 
 def post_worker_init(worker: Any) -> None:

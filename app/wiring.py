@@ -25,8 +25,11 @@ from app.services.feedback import FeedbackService
 from app.services.jobs import JobService
 from app.services.pictures import PictureService
 from app.services.recommend import RecommendService
+from app.services.review import ReviewService
+from app.services.review_guards import Guards
 from app.services.search import SearchService
 from app.services.serving import Admission, Memory, Recognizes, Served, ServedModel
+from app.services.spaces import Spaces
 from app.services.versions import ModelVersions
 from app.services.withdrawn import WithdrawnLabels
 from app.store.bundles import BundleStore
@@ -36,9 +39,9 @@ from app.store.neighbours import PgNeighbours
 from app.store.spaces import find_space
 from app.store.tables import Bundle as BundleRow
 from models.backbone.projection import Projection
-from models.backbone.store import find_backbone, load_backbone
+from models.backbone.store import load_space
 from models.bundle import Bundle
-from models.errors import BackboneError, BundleDamaged, BundleMismatch
+from models.errors import BundleDamaged, BundleMismatch
 from models.photo import PhotoLimits
 from models.recognizer import Recognizer
 from models.values import INPUT_SIZE, Backbone, Photo
@@ -60,12 +63,14 @@ class Container:
     access: AccessService
     search: SearchService
     feedback: FeedbackService
+    review: ReviewService
     pictures: PictureService
     browse: BrowseService
     recommend: RecommendService
     product_editor: ProductEditor
     photo_editor: PhotoEditor
     versions: ModelVersions
+    spaces: Spaces
     jobs: JobService
 
     def recognizer(self) -> Recognizes:
@@ -98,12 +103,12 @@ class ServingBackbone(Backbone, Protocol):
 
 
 class ModelLoader:
-    """Makes a published version ready to answer. The backbone is loaded once a process and kept.
+    """Makes a published version ready to answer. The backbone is kept for the next version of the same space.
 
-    backbone: loads it, e.g. by ``prepared_backbone``.
+    backbone: loads that of the space with this identifier, e.g. by ``prepared_backbone``.
     """
 
-    def __init__(self, engine: Engine, bundles: BundleStore, backbone: Callable[[], ServingBackbone]) -> None:
+    def __init__(self, engine: Engine, bundles: BundleStore, backbone: Callable[[str], ServingBackbone]) -> None:
         self._engine = engine
         self._bundles = bundles
         self._load_backbone = backbone
@@ -118,42 +123,57 @@ class ModelLoader:
     def load(self, version: str) -> Served:
         """The model ``version``, verified and warm: its first answer is as quick as the next.
 
+        While the version of another space is loaded, two networks are in memory; the former one goes with the last
+        request that holds it.
+
         :raise BundleNotFound, BundleDamaged: the version's files are missing or changed.
-        :raise BundleMismatch: it was trained with another backbone than ``PICKTURE_WEIGHTS`` names.
-        :raise BackboneNotReady: the backbone has not been prepared.
+        :raise BundleMismatch: its space holds no reference vectors here, or the backbone makes another space.
+        :raise BackboneError: the backbone of its space is not prepared here, or damaged.
         """
-        bundle = Bundle.load(self._bundles.path_for(version))
+        bundle = verified_bundle(self._engine, self._bundles, version)
         with transaction(self._engine) as session:
-            recorded = session.scalar(select(BundleRow.manifest_sha256).where(BundleRow.version == version))
             space_id = find_space(session, bundle.space)
-        if recorded != bundle.manifest_sha256:
-            raise BundleDamaged(
-                f"the manifest of model {version} is not the one that was published; restore it or roll back "
-                "(`python -m app models rollback`)"
-            )
         if space_id is None:
             raise BundleMismatch(
                 f"model {version} needs space {bundle.space}, which holds no reference vectors here: "
-                "run `python -m app bottlenecks` (make train-bottlenecks)"
+                "run `python -m app bottlenecks` (make train-bottlenecks) with PICKTURE_WEIGHTS as in its training"
             )
-        if self._backbone is None:
-            self._backbone = self._load_backbone()
-        neighbours = PgNeighbours(self._engine, space_id, self._backbone.projection.apply)
-        recognizer = Recognizer(bundle, self._backbone, neighbours)
+        backbone = self._backbone
+        if backbone is None or backbone.space != bundle.space:
+            backbone = self._load_backbone(bundle.space)
+        neighbours = PgNeighbours(self._engine, space_id, backbone.projection.apply)
+        recognizer = Recognizer(bundle, backbone, neighbours)
         recognizer.recognize(_grey_photo())
+        self._backbone = backbone
         trained = [model.known for model in (bundle.fcn, bundle.svm) if model is not None]
         withdrawn = WithdrawnLabels(self._engine, frozenset[str]().union(*trained))
-        return Served(recognizer, withdrawn, Memory(space_id, self._backbone.projection.apply))
+        return Served(recognizer, withdrawn, Memory(space_id, backbone.projection.apply))
 
 
-def prepared_backbone(settings: Settings) -> ServingBackbone:
-    """The backbone these settings name, with this process's share of the cores.
+def verified_bundle(engine: Engine, bundles: BundleStore, version: str) -> Bundle:
+    """The version's bundle, every file as it was when it was recorded.
+
+    :raise BundleNotFound, BundleDamaged, BundleMismatch: files are missing, changed, or of another format.
+    """
+    bundle = Bundle.load(bundles.path_for(version))
+    with transaction(engine) as session:
+        recorded = session.scalar(select(BundleRow.manifest_sha256).where(BundleRow.version == version))
+    if recorded != bundle.manifest_sha256:
+        raise BundleDamaged(
+            f"the manifest of model {version} is not the one that was published; restore it or roll back "
+            "(`python -m app models rollback`)"
+        )
+    return bundle
+
+
+def prepared_backbone(settings: Settings, space: str) -> ServingBackbone:
+    """The prepared backbone of a space, with this process's share of the cores.
 
     :raise BackboneNotReady: it has not been prepared; the message names the command.
     """
     # Workers share the cores; more network threads than cores only get in each other's way.
     threads = max(1, len(os.sched_getaffinity(0)) // settings.workers)
-    return load_backbone(settings.weights, settings.home, settings.runtime, threads=threads)
+    return load_space(space, settings.home, settings.runtime, threads=threads)
 
 
 def _grey_photo() -> Photo:
@@ -171,20 +191,6 @@ def build_container(settings: Settings) -> Container:
     return assemble(settings, engine)
 
 
-def prepared_space(settings: Settings) -> str | None:
-    """The space of these settings' weights, or None where they cannot be used here (``bottlenecks`` says why)."""
-    try:
-        return find_backbone(settings.weights, settings.home).space.identifier
-    except BackboneError:
-        return None
-
-
-def _space_of(model: ServedModel, settings: Settings) -> str | None:
-    """The space of the network that this process has loaded; where it has none yet, of the one it would load."""
-    served = model.now()
-    return prepared_space(settings) if served is None else served.recognizer.space
-
-
 class Loader(Protocol):
     """Where models come from; ``ModelLoader`` is the one that serves."""
 
@@ -199,6 +205,8 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None) -
     media = MediaStore(settings.media_url or settings.home / "media", limits)
     bundles = BundleStore(settings.home)
     cursors = Cursors(engine)
+    guards = Guards.of(settings)
+    spaces = Spaces(engine, settings.home)
     source = loader or ModelLoader(engine, bundles, partial(prepared_backbone, settings))
     model = ServedModel(source.champion, source.load)
     return Container(
@@ -210,12 +218,14 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None) -
         admission=Admission(max(1, settings.threads - _THREADS_KEPT_FREE)),
         access=AccessService(engine, settings.session_minutes),
         search=SearchService(engine, media, model, limits),
-        feedback=FeedbackService(engine, media),
+        feedback=FeedbackService(engine, media, bundles, guards),
+        review=ReviewService(engine, media, cursors, guards),
         pictures=PictureService(engine, media),
         browse=BrowseService(engine, cursors),
         recommend=RecommendService(engine, cursors),
         product_editor=ProductEditor(engine, media, model, settings.currency),
         photo_editor=PhotoEditor(engine, media, model),
-        versions=ModelVersions(engine, bundles, partial(_space_of, model, settings), settings.weights),
+        versions=ModelVersions(engine, bundles, spaces),
+        spaces=spaces,
         jobs=JobService(engine, settings.home, cursors),
     )

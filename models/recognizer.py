@@ -48,7 +48,7 @@ class Recognizer:
         if bundle.space != backbone.space:
             raise BundleMismatch(
                 f"bundle {bundle.version} belongs to space {bundle.space}, but the backbone in use "
-                f"({backbone.weights}) is {backbone.space}; set PICKTURE_WEIGHTS as in training, or train again"
+                f"({backbone.weights}) is {backbone.space}: load the backbone of the bundle's space"
             )
         self.bundle = bundle
         self.backbone = backbone

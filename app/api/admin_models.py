@@ -25,13 +25,23 @@ class ModelOut(BaseModel):
     """A model version."""
 
     version: str
-    state: Literal["challenger", "champion", "retired"]
+    state: Literal["challenger", "champion", "refused", "retired"]
     weights: str | None = Field(description="The weights it was trained with.")
     space: str = Field(description="The vector world of these weights.")
-    fits: bool | None = Field(description="Whether the service runs these weights, so that it can be promoted.")
+    fits: bool = Field(description="Whether its network is here, so that it can be served.")
     served: bool = Field(description="Whether the process that answers serves it at this moment.")
     created_at: datetime
     promoted_at: datetime | None
+    reason: str | None = Field(description="What the gate decided when it was made, and why; null without a gate.")
+
+
+class GateOut(BaseModel):
+    """What was decided when the version was made."""
+
+    decision: Literal["promoted", "refused", "kept"]
+    reason: str
+    champion: str | None = Field(description="The version it was compared with; null where none was served.")
+    comparison: dict[str, Any] | None
 
 
 class ModelListOut(BaseModel):
@@ -52,6 +62,7 @@ class ModelDetailOut(ModelOut):
     """A version with what was measured and its history."""
 
     metrics: dict[str, Any]
+    gate: GateOut | None
     promotions: list[PromotionOut] = Field(description="Newest first.")
 
 
@@ -76,7 +87,8 @@ def show_model(path: ModelPath) -> Response:
     notes = [
         PromotionOut(replaced=n.replaced, created_at=n.created_at, undone_at=n.undone_at) for n in found.promotions
     ]
-    out = ModelDetailOut(**_fields(found, _serving()), metrics=dict(found.metrics), promotions=notes)
+    gate = None if found.gate is None else GateOut(**found.gate)
+    out = ModelDetailOut(**_fields(found, _serving()), metrics=dict(found.metrics), gate=gate, promotions=notes)
     return jsonify(out.model_dump(mode="json"))
 
 
@@ -93,7 +105,10 @@ def show_report(path: ModelPath) -> Response:
 
 @api.post("/<version>/promote", responses={200: ModelOut})
 def promote(path: ModelPath) -> Response:
-    """Serve this version from now on; every process does within about two seconds."""
+    """Serve this version from now on; every process does within about two seconds.
+
+    One of other weights takes some seconds more to load, and is refused while its space lacks photos.
+    """
     found = container().versions.promote(path.version)
     return jsonify(ModelOut(**_fields(found, _serving())).model_dump(mode="json"))
 
@@ -120,4 +135,5 @@ def _fields(found: ModelVersion, serving: str | None) -> dict[str, Any]:
         "served": found.version == serving,
         "created_at": found.created_at,
         "promoted_at": found.promoted_at,
+        "reason": found.reason,
     }

@@ -1,4 +1,4 @@
-"""POST /v1/feedback and DELETE /v1/queries/{id}: what the shopper chose, and taking a search back."""
+"""What the shopper chose, unsaying it, and taking a search back."""
 
 from __future__ import annotations
 
@@ -42,6 +42,24 @@ class QueryPath(BaseModel):
     query_id: UUID
 
 
+class TaughtModelOut(BaseModel):
+    """A model version that was made with the photo."""
+
+    version: str
+    state: Literal["challenger", "champion", "refused", "retired"]
+    use: Literal["trained", "held_out", "not_known"] = Field(
+        description="Trained on it, only measured on it, or its files no longer tell."
+    )
+
+
+class ForgottenOut(BaseModel):
+    """A deleted search whose photo had been accepted for training."""
+
+    query_id: UUID
+    photo_deleted: bool = Field(description="False where another search or the catalogue has the very same photo.")
+    models: list[TaughtModelOut] = Field(description="Newest first; the next training does without the photo.")
+
+
 @api.post("/feedback", responses={200: FeedbackOut})
 def feedback(body: FeedbackRequest) -> Response:
     """Say which product it was, or that it was none of the candidates.
@@ -58,8 +76,27 @@ def feedback(body: FeedbackRequest) -> Response:
     return jsonify(out.model_dump(mode="json"))
 
 
-@api.delete("/queries/<query_id>", responses={204: None})
-def forget(path: QueryPath) -> tuple[str, int]:
-    """Delete a search with its pick and its kept photo."""
-    container().feedback.forget(principal(), path.query_id)
+@api.delete("/feedback/<query_id>", responses={204: None})
+def withdraw(path: QueryPath) -> tuple[str, int]:
+    """Unsay what was said of a search; the search and its kept photo stay."""
+    container().feedback.withdraw(principal(), path.query_id)
     return "", 204
+
+
+@api.delete("/queries/<query_id>", responses={200: ForgottenOut, 204: None})
+def forget(path: QueryPath) -> tuple[Response | str, int]:
+    """Delete a search with its pick, its kept photo and what was learned from it but for the trained models.
+
+    204, or 200 with the model versions that were made with the photo where there are any.
+    """
+    return forgotten(path.query_id)
+
+
+def forgotten(query_id: UUID) -> tuple[Response | str, int]:
+    """Delete a query of the caller's, and say what it taught."""
+    found = container().feedback.forget(principal(), query_id)
+    if not found.models:
+        return "", 204
+    models = [TaughtModelOut(version=m.version, state=m.state, use=m.use) for m in found.models]  # type: ignore[arg-type]
+    out = ForgottenOut(query_id=found.query_id, photo_deleted=found.photo_deleted, models=models)
+    return jsonify(out.model_dump(mode="json")), 200

@@ -9,6 +9,8 @@ from flask import Flask, Response, current_app, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from app.services.serving import ServedModel
+
 MULTIPROCESS_SETTING = "PROMETHEUS_MULTIPROC_DIR"
 _EXTENSION = "pickture_metrics"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -53,6 +55,12 @@ class Metrics:
             "Searches refused because the house was full.",
             registry=self.registry,
         )
+        self.model_refused = Gauge(
+            "pickture_model_refused",
+            "Processes that cannot load the champion and serve the version before it, or none.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
 
     def exposition(self) -> bytes:
         """Everything in the text format, of all workers where there are several."""
@@ -74,9 +82,11 @@ def scrape() -> Response:
     return Response(metrics().exposition(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def init_app(app: Flask) -> None:
-    """Count and time every request."""
-    app.extensions[_EXTENSION] = Metrics()
+def init_app(app: Flask, model: ServedModel) -> None:
+    """Count and time every request, and tell whether ``model`` is the champion."""
+    made = Metrics()
+    app.extensions[_EXTENSION] = made
+    model.on_refusal(lambda refused: made.model_refused.set(0 if refused is None else 1))
     app.before_request(_start)
     app.after_request(_count)
 

@@ -20,6 +20,13 @@ class Alive(BaseModel):
     status: Literal["alive"] = "alive"
 
 
+class RefusedOut(BaseModel):
+    """A champion that this process cannot serve."""
+
+    version: str
+    code: str = Field(description="Why, as in the list of errors; the log says more.")
+
+
 class ReadyOut(BaseModel):
     """Everything a search needs is there and warm."""
 
@@ -27,6 +34,10 @@ class ReadyOut(BaseModel):
     database: Literal["ok"] = "ok"
     model_version: str = Field(description="The bundle in service.")
     weights: str = Field(description="The backbone's weights in service.")
+    space: str = Field(description="Their vector world.")
+    refused: RefusedOut | None = Field(
+        description="The champion, where this process cannot load it and serves the version before; else null."
+    )
 
 
 @api.get("/healthz", responses={200: Alive})
@@ -45,7 +56,10 @@ def readyz() -> Response:
     Otherwise 503; the problem's `code` says what is missing and its `detail` how to mend it.
     """
     served = container().ready()
-    return jsonify(ReadyOut(model_version=served.version, weights=served.weights).model_dump())
+    found = container().model.refused
+    refused = None if found is None else RefusedOut(version=found.version, code=found.error.code)
+    out = ReadyOut(model_version=served.version, weights=served.weights, space=served.space, refused=refused)
+    return jsonify(out.model_dump())
 
 
 @api.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterable
 
@@ -18,6 +19,7 @@ from app.errors import (
     FieldProblem,
     RequestInvalid,
     ServiceError,
+    StorageFull,
     row_for,
 )
 from models.errors import PicktureError
@@ -27,6 +29,9 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _MESSAGE_CHARACTERS = 500
 _PROBLEMS_SHOWN = 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DATABASE_FULL = "53100"
+"""PostgreSQL's code where its own disk is full."""
 
 
 class ProblemField(BaseModel):
@@ -127,8 +132,16 @@ def _from_http(error: HTTPException) -> Response:
 
 
 def _from_database(error: Exception) -> Response:
+    if getattr(getattr(error, "orig", None), "pgcode", None) == _DATABASE_FULL:
+        return from_error(StorageFull("the database's disk is full; try again when there is room"))
     log.error("the database does not answer: %s", error)
     return from_error(DatabaseUnavailable("the database does not answer at this moment; try again in a few seconds"))
+
+
+def _from_system(error: OSError) -> Response:
+    if error.errno in _FULL:
+        return from_error(StorageFull("the disk of the service is full; try again when there is room"))
+    return _from_fault(error)
 
 
 def _from_fault(error: Exception) -> Response:
@@ -147,4 +160,5 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, _from_http)
     for kind in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(kind, _from_database)
+    app.register_error_handler(OSError, _from_system)
     app.register_error_handler(Exception, _from_fault)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from flask import Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,9 @@ class SessionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     app_key: str = Field(min_length=1, max_length=256, description="The public app key that the app ships.")
+    installation_id: UUID | None = Field(
+        None, description="A random id that the app makes at its first start and keeps; the same in all its sessions."
+    )
 
 
 class SessionOut(BaseModel):
@@ -34,6 +38,6 @@ def open_session(body: SessionRequest) -> tuple[Response, int]:
 
     One session an installation of the app; it lives `PICKTURE_SESSION_MINUTES`.
     """
-    grant = container().access.open_session(body.app_key, request.remote_addr)
+    grant = container().access.open_session(body.app_key, request.remote_addr, body.installation_id)
     opened = SessionOut(token=grant.token, expires_at=grant.expires_at)
     return jsonify(opened.model_dump(mode="json")), 201

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,14 +158,20 @@ def photos_grocery_store(source: Path, file: Path, split: str, as_json: bool) ->
 @json_option
 def lint_(as_json: bool) -> None:
     """What the catalogue lacks, and what to do about it."""
+    from app.jobs.care import photo_findings
+
     container = _container()
     with transaction(container.engine) as session:
         report = lint(session)
-    emit(report.as_dict(), as_json, lambda: _lint_text(report))
+    seen, more = photo_findings(container.settings, container.engine, container.media)
+    report = replace(report, findings=(*report.findings, *more))
+    emit({**report.as_dict(), "bottlenecks": seen}, as_json, lambda: _lint_text(report, seen))
 
 
-def _lint_text(report: LintReport) -> str:
+def _lint_text(report: LintReport, seen: int) -> str:
     lines = [f"{report.products} products, {report.labels} labels, {report.photos} photos"]
+    if report.photos and not seen:
+        lines.append("  photos were not compared: none has a bottleneck yet (`make train-bottlenecks`)")
     if report.products:
         gaps = (f"{name} {count / report.products:.0%}" for name, count in report.missing.items())
         lines.append(f"  missing: {', '.join(gaps)}")

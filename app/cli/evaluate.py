@@ -16,7 +16,7 @@ from app.config import Settings
 from app.store.database import transaction
 from app.store.tables import Image, Product
 from app.wiring import build_container
-from models.backbone.store import find_backbone
+from models.backbone.store import find_prepared
 from models.errors import UsageError
 from models.photo import PhotoLimits
 from models.recognizer import Recognizer
@@ -55,7 +55,7 @@ def command(listing: Path, allow_unlisted: bool, html: Path | None, as_json: boo
                 recognizer,
                 limits=PhotoLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_photo_pixels),
                 catalogue_hashes=hashes,
-                seen_by_backbone=find_backbone(settings.weights, settings.home).seen_hashes(),
+                seen_by_backbone=find_prepared(recognizer.space, settings.home).seen_hashes(),
                 within=None if served.labels <= catalogue else catalogue,  # as a search does
                 progress=lambda done: _advance(bar, done),
             )

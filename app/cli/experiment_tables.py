@@ -69,6 +69,40 @@ def parameter_lines(result: dict[str, Any]) -> str:
     return "\n".join(told)
 
 
+def mislabel_lines(result: dict[str, Any]) -> str:
+    """How well wrong labels are found, then what they cost, a part a share."""
+    told = [f"{result['weights']} weights, {_catalogue(result)}; ± over seeds"]
+    for row in result["rows"]:
+        told.append(f"\n{row['share']:.0%} of the labels wrong, {row['seeds']} seeds")
+        for name, title in (("found", "single photos"), ("found_scenes", "whole scenes")):
+            told += _found(title, row[name])
+        told.append(f"{'':12}{'':6}{'Top-1':>14}{'Top-5':>14}{'macro-F1':>14}   of the loss avoided, Top-1")
+        for way, table in row["care"].items():
+            for place, rule in enumerate(table):
+                kept = row["kept"].get(way, {}).get(rule, {}).get("top1")
+                note = "" if kept is None or not row["share"] else f"{100 * kept:8.0f} %"
+                cells = "".join(_spread(table[rule][measure]) for measure, _ in _MEASURES)
+                told.append(f"{way if place == 0 else '':12}{rule:6}{cells}{note}")
+    return "\n".join(told)
+
+
+def _found(title: str, found: Mapping[str, Any]) -> list[str]:
+    if not found:
+        return []
+    precision = ", ".join(f"{way} {_spread(cell).strip()}" for way, cell in found["precision"].items())
+    suspected = {name: cell["mean"] for name, cell in found["suspected"].items()}
+    outright = (
+        f"{suspected['photos']:.0f} suspected, {_share(suspected['precision'])} of them rightly, "
+        f"{_share(suspected['recall'])} of the wrong found; {suspected['refurbished']:.0f} refurbished, "
+        f"{_share(suspected['refurbished_precision'])} of them wrong before"
+    )
+    return [f"{title}: precision at recall 0.5: {precision}", f"{'':4}{outright}"]
+
+
+def _share(value: float | None) -> str:
+    return "n/a" if value is None else f"{100 * value:.0f} %"
+
+
 def _catalogue(result: Mapping[str, Any]) -> str:
     if "rendered" in result:
         drawn = result["rendered"]

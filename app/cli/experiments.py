@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from app.cli.common import emit, json_option, say
-from app.cli.experiment_tables import category_lines, label_lines, parameter_lines
+from app.cli.experiment_tables import category_lines, label_lines, mislabel_lines, parameter_lines
 from app.config import Settings
+from app.jobs.allocator import keep_freed_memory
 from app.jobs.experiments import CatalogueData, catalogue_data, rendered_photos, write_result
+from app.jobs.finetune import depth_experiment
 from app.wiring import build_container
 from augment.variants import SELECTABLE_NAMES, VARIANT_NAMES
 from models.errors import UsageError
@@ -25,8 +28,14 @@ from models.training.experiments.labels import (
     accuracy_by_labels,
     rendered_accuracy,
 )
+from models.training.experiments.mislabels import SEEDS as FLIPS
+from models.training.experiments.mislabels import SHARES, measure_care
+from models.training.finetune.depth import SHARES as DEPTH_SHARES
+from models.training.finetune.depth import DepthPlan
+from models.training.finetune.settings import DEPTHS, LEAST_INPUT_SIZE, Depth, FinetuneSettings
 
 _PHONE_PHOTOS = 2
+_TUNING = FinetuneSettings()
 
 
 def _variants_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,6 +115,65 @@ def hyper_parameters(variants: tuple[str, ...], without_variants: bool, as_json:
     data = _catalogue(variants, without_variants)
     found = search_hyper_parameters(data.photos, data.split, progress=say, seen=data.seen)
     _finish("hyper-parameters", {**data.facts(), **found}, as_json, parameter_lines)
+
+
+@command.command()
+@click.option(
+    "--share",
+    "shares",
+    multiple=True,
+    type=click.FloatRange(0.0, 1.0, max_open=True),
+    default=SHARES,
+    show_default=True,
+    help="Of labels flipped at random; may repeat.",
+)
+@click.option("--seeds", type=click.IntRange(1, 100), default=FLIPS, show_default=True, help="Flips a share.")
+@_variants_option
+@json_option
+def mislabels(
+    shares: tuple[float, ...], seeds: int, variants: tuple[str, ...], without_variants: bool, as_json: bool
+) -> None:
+    """How well flipped labels are found, and what they cost with and without care."""
+    data = _catalogue(variants, without_variants)
+    rows = measure_care(data.photos, data.split, shares, seeds, progress=say, seen=data.seen)
+    _finish("mislabels", {**data.facts(), "rows": rows}, as_json, mislabel_lines)
+
+
+@command.command()
+@click.option("--from", "source", metavar="WEIGHTS", help="Start weights; PICKTURE_WEIGHTS by default.")
+@click.option("--depth", "depths", multiple=True, type=click.Choice(DEPTHS), help="Only these; may repeat.")
+@click.option(
+    "--photos-share",
+    "shares",
+    multiple=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    default=DEPTH_SHARES,
+    show_default=True,
+    help="Of each label's train photos; may repeat.",
+)
+@click.option("--epochs", type=click.IntRange(1, 1000), default=_TUNING.epochs, show_default=True)
+@click.option("--views", type=click.IntRange(1, 64), default=_TUNING.views, show_default=True)
+@click.option("--all-input-size", type=click.IntRange(LEAST_INPUT_SIZE, 600), help="Edge of the views of depth `all`.")
+@json_option
+def depth(
+    source: str | None,
+    depths: tuple[Depth, ...],
+    shares: tuple[float, ...],
+    epochs: int,
+    views: int,
+    all_input_size: int | None,
+    as_json: bool,
+) -> None:
+    """How deep to retrain the network, by how many photos there are; goes on where it was interrupted."""
+    keep_freed_memory()
+    tuning = replace(_TUNING, epochs=epochs, views=views)
+    plan = DepthPlan(depths or DEPTHS, shares, tuning, all_input_size)
+    container = build_container(Settings.from_env())
+    try:
+        table = depth_experiment(container.settings, container.engine, container.media, plan, source, say)
+    finally:
+        container.close()
+    _finish("depth", table.to_json(), as_json, lambda _: "\n".join(table.lines()))
 
 
 def _catalogue(variants: Sequence[str], without_variants: bool) -> CatalogueData:

@@ -82,9 +82,9 @@ def _lines(report: FinetuneReport) -> str:
         f"{report.depth}, epoch {report.best_epoch} of {report.epochs}, {report.seconds / 60:.0f} min",
         *table_lines(report.comparison),
         f"outcome (softmax Top-1): {report.outcome}",
-        "to use them (a new space; restart the service with the same setting):",
+        "to use them (a new space; the service follows by itself, and the setting is for later trainings):",
         *(f"  {line}" for line in report.use),
-        "to go back (and restart the service):",
+        "to go back:",
         *(f"  {line}" for line in report.back),
     ]
     return "\n".join(told)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import click
 
 from app.cli.common import emit, json_option, say
 from app.config import Settings
+from app.services.spaces import Spaces
 from app.services.versions import ModelVersion, ModelVersions
 from app.store.bundles import BundleStore
 from app.store.database import open_database, require_current
-from app.wiring import prepared_space
+from models.backbone.store import backbones_folder
 
 
 @click.group()
@@ -23,7 +23,7 @@ def command() -> None:
 def _versions(settings: Settings) -> ModelVersions:
     engine = open_database(settings)
     require_current(engine)
-    return ModelVersions(engine, BundleStore(settings.home), partial(prepared_space, settings), settings.weights)
+    return ModelVersions(engine, BundleStore(settings.home), Spaces(engine, settings.home))
 
 
 def _shown(found: ModelVersion) -> dict[str, Any]:
@@ -35,6 +35,8 @@ def _shown(found: ModelVersion) -> dict[str, Any]:
         "fits": found.fits,
         "created_at": found.created_at.isoformat(),
         "promoted_at": found.promoted_at.isoformat() if found.promoted_at else None,
+        "reason": found.reason,
+        "gate": found.gate,
         "metrics": found.metrics,
     }
 
@@ -45,7 +47,9 @@ def list_versions(as_json: bool) -> None:
     """Show every version, newest first."""
     shown = [_shown(found) for found in _versions(Settings.from_env()).all()]
     lines = [
-        f"{item['version']}  {item['state']:<10}  {item['created_at']}  {item['weights'] or '-'}" for item in shown
+        f"{item['version']:<32}  {item['state']:<10}  {item['created_at']}  {item['weights'] or '-'}"
+        + (f"\n    {item['reason']}" if item["reason"] else "")
+        for item in shown
     ]
     emit({"versions": shown}, as_json, lambda: "\n".join(lines) or "no model version yet: run `make train`")
 
@@ -54,7 +58,7 @@ def list_versions(as_json: bool) -> None:
 @click.argument("version")
 @json_option
 def promote(version: str, as_json: bool) -> None:
-    """Serve VERSION from now on; refused where it needs other weights than PICKTURE_WEIGHTS names."""
+    """Serve VERSION from now on; where its space is another one, only when that lacks no photo."""
     _change(version, as_json)
 
 
@@ -66,8 +70,9 @@ def rollback(as_json: bool) -> None:
 
 
 def _change(version: str | None, as_json: bool) -> None:
-    versions = _versions(Settings.from_env())
+    settings = Settings.from_env()
+    versions = _versions(settings)
     found = versions.rollback() if version is None else versions.promote(version)
-    if found.fits is None:
-        say("warning: the weights that PICKTURE_WEIGHTS names are not prepared here, so nothing can be served yet")
+    if not (backbones_folder(settings.home) / found.space).is_dir():
+        say(f"warning: the network of space {found.space} is not prepared here, so this machine cannot serve it yet")
     emit(_shown(found), as_json, lambda: f"serving {found.version}")

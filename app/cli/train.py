@@ -12,6 +12,7 @@ from app.config import Settings
 from app.jobs.training import TrainOptions, TrainReport, train_and_publish
 from app.wiring import build_container
 from augment.variants import SELECTABLE_NAMES, VARIANT_NAMES
+from models.training.care.teaching import Care
 from models.training.crossfit import CrossFitSettings
 from models.training.fit.fcn import FcnSettings
 from models.training.splits import FOLDS
@@ -22,10 +23,19 @@ from models.training.splits import FOLDS
 @click.option("--paper", is_flag=True, help="The FCN as in the paper: 1,000,000 steps, no early stopping.")
 @click.option("--without-variants", is_flag=True, help="Train on the originals alone.")
 @click.option("--variant", "variants", multiple=True, type=click.Choice(SELECTABLE_NAMES), help="Only these variants.")
+@click.option(
+    "--care",
+    type=click.Choice([care.value for care in Care]),
+    default=CrossFitSettings().care.value,
+    show_default=True,
+    help="What FCN and SVM make of photos whose label is probably wrong.",
+)
 @json_option
-def command(folds: int, paper: bool, without_variants: bool, variants: tuple[str, ...], as_json: bool) -> None:
+def command(
+    folds: int, paper: bool, without_variants: bool, variants: tuple[str, ...], care: str, as_json: bool
+) -> None:
     """Cross-validate, fit FCN, SVM, vote and verdict on the stored bottlenecks, and publish the bundle."""
-    fit = CrossFitSettings(fcn=FcnSettings.paper() if paper else FcnSettings())
+    fit = CrossFitSettings(fcn=FcnSettings.paper() if paper else FcnSettings(), care=Care(care))
     names = () if without_variants else (variants or VARIANT_NAMES)
     container = build_container(Settings.from_env())
     try:

@@ -7,6 +7,7 @@ go to what was standard output; everything that is printed goes to standard erro
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from uuid import UUID
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.config import Settings
-from app.errors import DatabaseError, DatabaseUnavailable
+from app.errors import DatabaseError, DatabaseUnavailable, StorageFull
 from app.jobs.kinds import work_of
 from app.jobs.reporting import Reporter
 from app.wiring import build_container
@@ -62,7 +63,8 @@ def _do(job_id: UUID, kind: str, payload: dict[str, object], tell: Reporter) -> 
         tell.failed(error.code, str(error), again=False)
     except OSError as error:
         log.exception("the job did not get to its end")
-        tell.failed("internal", f"{error.strerror or error} ({error.filename or 'no file named'})", again=False)
+        code = StorageFull.code if error.errno in (errno.ENOSPC, errno.EDQUOT) else "internal"
+        tell.failed(code, f"{error.strerror or error} ({error.filename or 'no file named'})", again=False)
     except Exception as error:
         log.exception("the job did not get to its end")
         tell.failed("internal", f"{type(error).__name__}: {error}", again=False)

@@ -19,7 +19,8 @@ from sqlalchemy import Engine, select
 import augment.render
 from app.config import Settings
 from app.jobs.bottlenecks import catalogue_images, ready_backbone
-from app.jobs.training import _photos, _plain, _with_bottlenecks
+from app.jobs.material import training_photos, with_bottlenecks
+from app.jobs.training import _plain
 from app.store.database import transaction
 from app.store.media import MediaStore
 from app.store.tables import Category, Product
@@ -94,7 +95,7 @@ def catalogue_data(
             select(Product.label, Category.path).join(Category, Category.id == Product.category_id)
         ).all()
     with open_cache(settings.home, prepared.space.identifier) as cache:
-        stored = _with_bottlenecks(listed, cache, variants)
+        stored = with_bottlenecks(listed, cache, variants)
         images = [image for image in stored if image.content_hash in split.places]
         if not images:
             raise NotEnoughData(
@@ -104,7 +105,7 @@ def catalogue_data(
         left_out = len({i.content_hash for i in listed} - {i.content_hash for i in images})
         if left_out:
             say(f"{left_out} photos lack bottlenecks or a place in the split and are left out")
-        photos = _photos(images, cache, variants)
+        photos = training_photos(images, cache, variants)
     counts: dict[str, Counter[str]] = {}
     for label, category in rows:
         counts.setdefault(label, Counter())[category] += 1

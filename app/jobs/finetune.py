@@ -189,7 +189,7 @@ def _report(
         champion = BundleStore(settings.home).champion(session)
         served = champion.version if champion is not None else None
     use = (f"export PICKTURE_WEIGHTS={shlex.quote(str(target))}", "make train-bottlenecks", "make train")
-    back = [f"export PICKTURE_WEIGHTS={shlex.quote(settings.weights)}", "make train-bottlenecks"]
+    back = [f"export PICKTURE_WEIGHTS={shlex.quote(settings.weights)}"]
     if served is not None:
         back.append(f"python -m app models promote {served}")
     return FinetuneReport(

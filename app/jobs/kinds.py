@@ -23,6 +23,8 @@ from models.backbone.locking import exclusive
 from models.errors import UsageError
 
 if TYPE_CHECKING:
+    from app.jobs.bottlenecks import BottleneckReport
+    from app.jobs.training import TrainOptions
     from models.training.bottlenecks.progress import FillProgress
 
 Work = Callable[[Container, UUID, Mapping[str, Any], Reporter], Outcome]
@@ -33,6 +35,9 @@ _IMPORT_PARTS: Mapping[str, tuple[float, float]] = {"reading photos": (0.0, 0.1)
 
 _BUSY_WAIT_S = 1.0
 _SHOWN_WARNINGS = 100
+_FILLING_SHARE = 0.4
+"""How much of a retraining the bottlenecks are."""
+
 _TRAINING_STEPS = 60
 """About how many steps a training names; only for the share of it that is done."""
 
@@ -97,15 +102,6 @@ def run_bottlenecks(container: Container, job_id: UUID, payload: Mapping[str, An
     from app.jobs.bottlenecks import fill_bottlenecks
     from augment.variants import VARIANT_NAMES
 
-    began = False
-
-    def progress(now: FillProgress) -> None:
-        nonlocal began
-        if not began:
-            began = True
-            tell.step(f"{now.total - now.done} of {now.total} images to compute")
-        tell.progress((now.done + now.failed) / now.total if now.total else 1.0)
-
     tell.step("preparing the network; waiting where another run fills the cache")
     report = fill_bottlenecks(
         container.settings,
@@ -113,15 +109,11 @@ def run_bottlenecks(container: Container, job_id: UUID, payload: Mapping[str, An
         container.media,
         variants=() if payload.get("originals_only") else VARIANT_NAMES,
         say=tell.step,
-        progress=progress,
+        progress=_filling(tell, 1.0),
         wait=True,
     )
     fill = report.fill
-    failed = [
-        {"line": None, "sku": None, "field": "images", "value": photo.content_hash, "reason": photo.message}
-        for photo in fill.failed
-    ]
-    tell.row_errors(failed)
+    tell.row_errors(_failed(report))
     told = {name: value for name, value in asdict(fill).items() if name != "failed"}
     return Outcome(
         {"space": report.space, "weights": report.weights, "photos": report.photos, "vectors": report.vectors, **told}
@@ -129,38 +121,108 @@ def run_bottlenecks(container: Container, job_id: UUID, payload: Mapping[str, An
 
 
 def run_train(container: Container, job_id: UUID, payload: Mapping[str, Any], tell: Reporter) -> Outcome:
-    """Train on the stored bottlenecks and publish. Killed after it published, it publishes the same again."""
-    from app.jobs.training import TrainOptions, train_and_publish
+    """Train on the stored bottlenecks and publish; begun again after it published, it only says what."""
+    from app.jobs.training import train_and_publish
+
+    _tell_of_waiting(container, tell)
+    report = train_and_publish(
+        container.settings, container.engine, container.media, _options(payload), _training(tell, 0.0), job_id
+    )
+    data = report.metrics.get("data", {})
+    return Outcome({"version": report.version, "space": report.space, "data": data})
+
+
+def run_retrain(container: Container, job_id: UUID, payload: Mapping[str, Any], tell: Reporter) -> Outcome:
+    """Bottlenecks of what is new, a challenger, the gate; begun again after it recorded, it only says what."""
+    from app.jobs.retrain import RetrainOptions, Told, retrain
+
+    def filled(report: BottleneckReport) -> None:
+        tell.row_errors(_failed(report))
+        tell.step(f"{report.fill.new_photos} of {report.photos} photos were new: {report.fill.new} images computed")
+        _tell_of_waiting(container, tell)
+
+    tell.step("preparing the network; waiting where another run fills the cache")
+    options = RetrainOptions(_options(payload), payload.get("promote", "auto"))
+    told = Told(_training(tell, _FILLING_SHARE), _filling(tell, _FILLING_SHARE), filled)
+    report = retrain(container.settings, container.engine, container.media, options, told, job_id)
+    return Outcome(report.to_json())
+
+
+def run_outbox(container: Container, job_id: UUID, payload: Mapping[str, Any], tell: Reporter) -> Outcome:
+    """Give live spaces the photos that they lack; what cannot be read stays noted, with the reason."""
+    from app.jobs.outbox import fill_due_spaces
+
+    filled = fill_due_spaces(container.settings, container.engine, container.media, tell.step)
+    errors = [
+        {"line": None, "sku": None, "field": "images", "value": content_hash, "reason": reason}
+        for space in filled
+        for content_hash, reason in space.unreadable.items()
+    ]
+    tell.row_errors(errors)
+    return Outcome({"spaces": [space.to_json() for space in filled]})
+
+
+def _options(payload: Mapping[str, Any]) -> TrainOptions:
+    from app.jobs.training import TrainOptions
     from augment.variants import VARIANT_NAMES
     from models.training.splits import FOLDS
 
-    settings = container.settings
+    variants = () if payload.get("without_variants") else VARIANT_NAMES
+    return replace(TrainOptions(), folds=int(payload.get("folds", FOLDS)), variants=variants)
+
+
+def _tell_of_waiting(container: Container, tell: Reporter) -> None:
+    """Only to tell: the training takes the lock itself."""
+    container.settings.home.mkdir(parents=True, exist_ok=True)
+    try:
+        with exclusive(container.settings.home / "training.lock", wait=False):
+            pass
+    except BlockingIOError:
+        tell.step("waiting for the end of another training")
+
+
+def _filling(tell: Reporter, share: float) -> Callable[[FillProgress], None]:
+    """Tells how far the bottlenecks are. share: of the whole job that they are."""
+    began = False
+
+    def progress(now: FillProgress) -> None:
+        nonlocal began
+        if not began:
+            began = True
+            tell.step(f"{now.total - now.done} of {now.total} images to compute")
+        tell.progress(share * ((now.done + now.failed) / now.total if now.total else 1.0))
+
+    return progress
+
+
+def _training(tell: Reporter, begin: float) -> Callable[[str], None]:
+    """Tells the steps of a training. begin: where in the whole job it begins."""
     said = 0
 
     def say(line: str) -> None:
         nonlocal said
         said += 1
         tell.step(line)
-        tell.progress(said / (said + _TRAINING_STEPS))
+        tell.progress(begin + (1.0 - begin) * said / (said + _TRAINING_STEPS))
 
-    # Only to tell: the training takes the lock itself.
-    settings.home.mkdir(parents=True, exist_ok=True)
-    try:
-        with exclusive(settings.home / "training.lock", wait=False):
-            pass
-    except BlockingIOError:
-        tell.step("waiting for the end of another training")
-    options = replace(
-        TrainOptions(),
-        folds=int(payload.get("folds", FOLDS)),
-        variants=() if payload.get("without_variants") else VARIANT_NAMES,
-    )
-    report = train_and_publish(settings, container.engine, container.media, options, say)
-    data = report.metrics.get("data", {})
-    return Outcome({"version": report.version, "space": report.space, "data": data})
+    return say
 
 
-KINDS: Mapping[str, Work] = {"import": run_import, "bottlenecks": run_bottlenecks, "train": run_train}
+def _failed(report: BottleneckReport) -> list[dict[str, Any]]:
+    """Photos without bottlenecks, as row errors."""
+    return [
+        {"line": None, "sku": None, "field": "images", "value": photo.content_hash, "reason": photo.message}
+        for photo in report.fill.failed
+    ]
+
+
+KINDS: Mapping[str, Work] = {
+    "import": run_import,
+    "bottlenecks": run_bottlenecks,
+    "train": run_train,
+    "retrain": run_retrain,
+    "outbox": run_outbox,
+}
 
 
 def work_of(kind: str) -> Work:

@@ -5,41 +5,46 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 import numpy as np
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.jobs.bottlenecks import VARIANT_SEED, CatalogueImage, catalogue_images, ready_backbone
-from app.jobs.splits import extend_split
-from app.store.bundles import BundleStore
+from app.errors import SpaceIncomplete
+from app.jobs.bottlenecks import CatalogueImage
+from app.jobs.material import Material, gather
+from app.jobs.outbox import fill_space, published_when_complete
+from app.store.bundles import BundleStore, Gate, NewBundle, new_version
 from app.store.database import transaction
 from app.store.media import MediaStore
-from app.store.spaces import find_space
-from app.store.tables import Product
+from app.store.tables import Product, Space
 from app.store.text import key
 from augment.render import render_foreign
-from augment.variants import ORIGINAL, VARIANT_NAMES
+from augment.variants import VARIANT_NAMES
+from models.attributes.types import TypeModel
 from models.backbone.locking import exclusive
 from models.backbone.preprocessing import fit_input
-from models.backbone.store import find_backbone
-from models.bundle import write_bundle
-from models.errors import BackboneNotReady, NotEnoughData
-from models.training.bottlenecks.cache import BottleneckCache, open_cache
-from models.training.bottlenecks.keys import BottleneckKey, variant_key
+from models.bundle import Bundle, write_bundle
+from models.errors import BundleError
 from models.training.crossfit import CrossFitSettings
 from models.training.data import TrainingPhotos
 from models.training.reports.html import write_report
 from models.training.reports.review import review_photos
-from models.training.splits import FOLDS, Split
+from models.training.splits import FOLDS
 from models.training.train import Trained, TrainingData, train
 from models.values import Backbone, Float32
+
+SPLIT_FILE: Final = "split.json"
+"""In a bundle: which photo was used for what."""
 
 FAR_FOREIGN_PHOTOS = 100
 """Rendered photos of no product at all (landscapes, text, faces ...), by which the verdict learns the far world."""
@@ -73,64 +78,93 @@ def train_and_publish(
     media: MediaStore,
     options: TrainOptions | None = None,
     say: Callable[[str], None] = lambda line: None,
+    job_id: UUID | None = None,
 ) -> TrainReport:
     """Train on what ``fill_bottlenecks`` stored, write the bundle, make it the champion.
 
+    Where another space is served, this one is first given the photos that came meanwhile.
+    job_id: the job that this is done for. One job makes one version, however often it is begun.
     :raise NotEnoughData: no photo has bottlenecks. :raise BackboneError: the backbone is not usable.
+    :raise SpaceIncomplete: another space is served, and this one lacks photos that cannot be read. The bundle is
+        recorded and can be promoted when that is mended.
     """
-    with exclusive(settings.home / "training.lock"):
-        return _train_and_publish(settings, engine, media, options or TrainOptions(), say)
-
-
-def _train_and_publish(
-    settings: Settings, engine: Engine, media: MediaStore, options: TrainOptions, say: Callable[[str], None]
-) -> TrainReport:
-    backbone = ready_backbone(settings, say)
-    with transaction(engine) as session:
-        space_id = find_space(session, backbone.space)
-        listed = catalogue_images(session, media)
-    if space_id is None:
-        raise BackboneNotReady(
-            f"space {backbone.space} holds no bottlenecks; run `make train-bottlenecks` (`python -m app bottlenecks`)"
-        )
-    with open_cache(settings.home, backbone.space) as cache:
-        images = _with_bottlenecks(listed, cache, options.variants)
-        _say_left_out(listed, images, say)
-        photos = _photos(images, cache, options.variants)
-        say("scenes and split")
-        descriptors = cache.scenes(photos.hashes)
-        split = extend_split(settings.home, photos.hashes, photos.labels, descriptors, options.folds)
-    say("far-foreign photos")
-    seen = find_backbone(settings.weights, settings.home).seen_hashes()
-    _say_seen(len(seen & set(photos.hashes)), len(photos), say)
-    data = TrainingData(
-        photos, [image.type for image in images], split, far_foreign_vectors(backbone, FAR_FOREIGN_PHOTOS), seen
-    )
-    trained = train(data, options.fit, say)
-    trained.metrics["review"] = review_photos(photos, descriptors, split)
-    trained.metrics["weights"] = backbone.weights
-    metrics = _plain(trained.metrics)
+    options = options or TrainOptions()
     bundles = BundleStore(settings.home)
-    say("writing the bundle and its report")
-    version, digest = _write(bundles, backbone, trained, split, images)
+    with exclusive(settings.home / "training.lock"):
+        if job_id is not None and (done := recorded(engine, bundles, job_id)) is not None:
+            return done[0]
+        material = gather(settings, engine, media, options.variants, options.folds, say)
+        bundle = made_bundle(bundles, material, options, say, job_id)
+        new = NewBundle(bundle.version, material.space_id, bundle.manifest_sha256, bundle.metrics, job_id)
+
+        def publish(session: Session) -> None:
+            bundles.publish(session, new.version, new.space_id, new.manifest_sha256, new.metrics, new.job_id)
+            predict_types(session, bundle.types, material.photos, material.listed)
+
+        try:
+            published_when_complete(
+                engine, publish, partial(fill_space, settings, engine, media, material.backbone, say), say
+            )
+        except SpaceIncomplete as error:
+            keep_unpublished(engine, bundles, new, error)
+            raise
+    return TrainReport(bundle.version, bundle.space, bundles.path_for(bundle.version), bundle.metrics)
+
+
+def keep_unpublished(engine: Engine, bundles: BundleStore, new: NewBundle, why: SpaceIncomplete) -> None:
+    """Record a bundle that could not take over, for a person to promote."""
+    while True:
+        with transaction(engine) as session:
+            champion = bundles.champion(session)
+            served = None if champion is None else champion.version
+            if bundles.settle(session, new, Gate("kept", str(why), served)) is not None:
+                return
+
+
+def recorded(engine: Engine, bundles: BundleStore, job_id: UUID) -> tuple[TrainReport, dict[str, Any] | None] | None:
+    """What a job made and recorded when it was begun before, with what its gate said; None where it did not."""
     with transaction(engine) as session:
-        bundles.publish(session, version, space_id, digest, metrics)
-        predict_types(session, trained, photos, listed)
-    return TrainReport(version, backbone.space, bundles.path_for(version), metrics)
+        row = bundles.of_job(session, job_id)
+        if row is None:
+            return None
+        space = session.get_one(Space, row.space_id).identifier
+    return TrainReport(row.version, space, bundles.path_for(row.version), row.metrics), row.gate
 
 
-def _say_left_out(
-    listed: Sequence[CatalogueImage], images: Sequence[CatalogueImage], say: Callable[[str], None]
-) -> None:
-    """:raise NotEnoughData: no photo has all its bottlenecks."""
-    left_out = len({image.content_hash for image in listed} - {image.content_hash for image in images})
-    if not images:
-        raise NotEnoughData(
-            f"none of the catalogue's {left_out} photos has the bottlenecks asked for; run `make train-bottlenecks` "
-            "(`python -m app bottlenecks`), or train with --without-variants"
-        )
-    if left_out:
-        say(f"{left_out} photos lack bottlenecks and are left out; `make train-bottlenecks` computes them")
+def made_bundle(
+    bundles: BundleStore,
+    material: Material,
+    options: TrainOptions,
+    say: Callable[[str], None],
+    job_id: UUID | None = None,
+) -> Bundle:
+    """Train and write a bundle, not yet recorded; or the one that an earlier attempt at the job wrote.
+
+    The caller holds ``training.lock``.
+    """
+    bundles.remove_leftovers()
+    for folder in bundles.folders_of_job(job_id) if job_id is not None else ():
+        with suppress(BundleError):  # one of other weights, or damaged since, is made again under another name
+            bundle = Bundle.load(folder)
+            if bundle.space == material.backbone.space:
+                say(f"an earlier attempt has made {bundle.version}: going on with it")
+                return bundle
+    trained = _trained(material, options, say)
+    say("writing the bundle and its report")
+    return Bundle.load(_write(bundles, material, trained, job_id))
+
+
+def _trained(material: Material, options: TrainOptions, say: Callable[[str], None]) -> Trained:
+    say("far-foreign photos")
+    photos, backbone = material.photos, material.backbone
+    _say_seen(len(material.seen & set(photos.hashes)), len(photos), say)
+    far = far_foreign_vectors(backbone, FAR_FOREIGN_PHOTOS)
+    data = TrainingData(photos, [image.type for image in material.images], material.split, far, material.seen)
+    trained = train(data, options.fit, say)
+    trained.metrics["review"] = review_photos(photos, material.descriptors, material.split)
+    trained.metrics["data_care"]["drift"] = material.drift
+    trained.metrics["weights"] = backbone.weights
+    return trained
 
 
 def _say_seen(seen: int, photos: int, say: Callable[[str], None]) -> None:
@@ -147,46 +181,22 @@ def far_foreign_vectors(backbone: Backbone, count: int) -> Float32:
     return backbone.extract(inputs)
 
 
-def _with_bottlenecks(
-    images: Sequence[CatalogueImage], cache: BottleneckCache, variants: Sequence[str]
-) -> list[CatalogueImage]:
-    """Photos whose original and variants are all stored; one row for content that a label repeats."""
-    distinct = list({(image.label, image.content_hash): image for image in images}.values())
-    names = (ORIGINAL, *variants)
-    keys = [BottleneckKey(image.content_hash, variant_key(name, VARIANT_SEED)) for image in distinct for name in names]
-    stored = np.array(cache.contains(keys), dtype=bool).reshape(len(distinct), len(names))
-    return [image for image, there in zip(distinct, stored, strict=True) if there.all()]
-
-
-def _photos(images: Sequence[CatalogueImage], cache: BottleneckCache, variants: Sequence[str]) -> TrainingPhotos:
-    hashes = tuple(image.content_hash for image in images)
-    originals = cache.originals(hashes)
-    keys = [BottleneckKey(h, variant_key(name, VARIANT_SEED)) for h in hashes for name in variants]
-    shape = (len(images), len(variants), originals.shape[1])
-    return TrainingPhotos(hashes, tuple(image.label for image in images), originals, cache.get(keys).reshape(shape))
-
-
-def _write(
-    bundles: BundleStore,
-    backbone: Backbone,
-    trained: Trained,
-    split: Split,
-    images: Sequence[CatalogueImage],
-) -> tuple[str, str]:
+def _write(bundles: BundleStore, material: Material, trained: Trained, job_id: UUID | None) -> Path:
+    """Write the bundle; returns its folder."""
     created = datetime.now(UTC)
-    version = created.strftime("%Y%m%dT%H%M%S%fZ")[:18] + "Z"
+    version = new_version(created, job_id)
     manifest = {
         "version": version,
-        "space": backbone.space,
-        "weights": backbone.weights,
+        "space": material.backbone.space,
+        "weights": material.backbone.weights,
         "created_at": created.isoformat(timespec="seconds"),
-        "labels": len({image.label for image in images}),
+        "labels": len({image.label for image in material.images}),
         "libraries": {
             "python": platform.python_version(),
             **{name: library_version(name) for name in _LIBRARIES},
         },
     }
-    pictures = {image.content_hash: image for image in images}
+    pictures = {image.content_hash: image for image in material.images}
 
     def write(folder: Path) -> None:
         if trained.fcn is not None and trained.svm is not None:
@@ -194,13 +204,14 @@ def _write(
             trained.svm.save(folder / "svm.npz")
         if trained.types is not None:
             trained.types.save(folder / "types.npz")
-        split.save(folder / "split.json")
+        material.split.save(folder / SPLIT_FILE)
         settings = {"vote": trained.vote.to_json(), "verdict": trained.verdict.to_json()}
         (folder / "settings.json").write_text(json.dumps(settings))
         (folder / "metrics.json").write_text(json.dumps(_plain(trained.metrics)))
-        write_report(folder / "report.html", manifest, trained, lambda h: pictures[h].load())
+        write_report(folder / "report.html", manifest, trained, lambda h: pictures[h].picture())
 
-    return version, write_bundle(bundles.path_for(version), manifest, write)
+    write_bundle(bundles.path_for(version), manifest, write)
+    return bundles.path_for(version)
 
 
 def _plain(metrics: Any) -> Any:
@@ -218,10 +229,13 @@ def _plain(metrics: Any) -> Any:
     return metrics
 
 
-def predict_types(session: Session, trained: Trained, photos: TrainingPhotos, images: Sequence[CatalogueImage]) -> int:
+def predict_types(
+    session: Session, types: TypeModel | None, photos: TrainingPhotos, images: Sequence[CatalogueImage]
+) -> int:
     """Store a predicted type, with its confidence, for each product whose row gives none; returns how many.
 
-    images: all of the catalogue; those without a bottleneck in ``photos`` say nothing of their product.
+    types: the model that guesses; None guesses nothing. images: all of the catalogue; those without a bottleneck in
+    ``photos`` say nothing of their product.
     """
     lacking = set(session.scalars(select(Product.id).where(Product.type.is_(None))))
     # Products of one label may share photos, of which ``photos`` has each once: rows are found by content.
@@ -238,7 +252,7 @@ def predict_types(session: Session, trained: Trained, photos: TrainingPhotos, im
     )
     guessed = 0
     for product_id, members in rows.items():
-        guess = trained.types.predict_product(photos.originals[members]) if trained.types is not None else None
+        guess = types.predict_product(photos.originals[members]) if types is not None else None
         if guess is not None:
             guessed += 1
             session.execute(

@@ -22,6 +22,8 @@ from app.jobs.attempt import Attempts
 from app.jobs.connector import AWAY, FIRST_WAIT_S, LONGEST_WAIT_S, PatientConnector
 from app.services.catalogue.uploads import remove_forgotten
 from app.services.jobs import HEARTBEAT_S, STALLED_S
+from app.services.retention import Retention
+from app.services.spaces import ask_outbox
 from app.store import jobs, queue
 from app.store.database import open_database, require_current, transaction
 
@@ -38,12 +40,14 @@ _TIDY_EVERY = 120
 class WorkerTimes:
     """How often the worker says that it lives, how long others may be silent, how often it looks for both.
 
-    The silence must be several times the heartbeat. All in seconds.
+    The silence must be several times the heartbeat. retention_s: between two looks for what shoppers sent long ago.
+    All in seconds.
     """
 
     heartbeat_s: float = HEARTBEAT_S
     stalled_s: float = STALLED_S
     round_s: float = HEARTBEAT_S
+    retention_s: float = 3600.0
 
 
 def run_worker(settings: Settings, times: WorkerTimes | None = None) -> None:
@@ -119,6 +123,7 @@ class _JobWorker:
             )
             working = asyncio.create_task(worker.run())  # type: ignore[no-untyped-call]
             keeping = asyncio.create_task(self._keep_house(app, worker))
+            forgetting = asyncio.create_task(self._apply_retention())
             told = asyncio.create_task(self._stopping.wait())
             log.info("the worker is ready for jobs")
             await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
@@ -127,9 +132,9 @@ class _JobWorker:
             try:
                 await working
             finally:
-                for task in (keeping, told):
+                for task in (keeping, forgetting, told):
                     task.cancel()
-                await asyncio.gather(keeping, told, return_exceptions=True)
+                await asyncio.gather(keeping, forgetting, told, return_exceptions=True)
         log.info("the worker has stopped")
 
     def _app(self) -> App:
@@ -148,7 +153,9 @@ class _JobWorker:
         return app
 
     async def _keep_house(self, app: App, worker: Worker) -> None:
-        """Again and again: say which jobs this worker has, and give those of lost workers to the next."""
+        """Again and again: say which jobs this worker has, give those of lost workers to the next, and ask for what
+        live spaces lack.
+        """
         while True:
             await asyncio.sleep(self._times.round_s)
             try:
@@ -162,6 +169,21 @@ class _JobWorker:
             except Exception:
                 log.exception("housekeeping failed; it is tried again")
 
+    async def _apply_retention(self) -> None:
+        """At the start and again and again: remove what shoppers sent when its time is over.
+
+        Not a job of the queue: it needs no process of its own, and several workers that do it at once share it.
+        """
+        retention = Retention.of(self._settings, self._engine)
+        while True:
+            try:
+                await asyncio.to_thread(retention.apply)
+            except AWAY as error:
+                log.warning("retention: the database does not answer (%s)", str(error).split("\n")[0])
+            except Exception:
+                log.exception("retention failed; it is tried again")
+            await asyncio.sleep(self._times.retention_s)
+
     def _round(self, worker_id: int | None, stalled: Iterable[int], running: list[int]) -> None:
         with transaction(self._engine) as session:
             if worker_id is not None:
@@ -172,6 +194,7 @@ class _JobWorker:
             for queue_id in sorted(suspects & self._suspects):
                 _rescue(session, queue_id)
             self._suspects = suspects
+            ask_outbox(session, self._settings.home)
             active = jobs.active_ids(session) if self._rounds % _TIDY_EVERY == 0 else None
         if active is not None:
             remove_forgotten(self._settings.home, active)

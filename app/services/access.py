@@ -13,6 +13,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
+from uuid import UUID
 
 from sqlalchemy import Engine
 
@@ -112,8 +113,10 @@ class AccessService:
             if not access.revoke_key(session, key_id, datetime.now(UTC)):
                 raise KeyNotFound(f"no key has id {key_id}; `python -m app keys list` shows them all")
 
-    def open_session(self, app_key: str, address: str | None) -> SessionGrant:
+    def open_session(self, app_key: str, address: str | None, installation: UUID | None = None) -> SessionGrant:
         """Trade an app key for a session token.
+
+        address: of the caller. installation: what the app calls its installation; nobody can check it.
 
         :raise Unauthorized: not a live app key (unknown, revoked and admin keys get the same answer).
         """
@@ -127,7 +130,7 @@ class AccessService:
                 raise Unauthorized("the app key is not valid")
             access.mark_used(session, key.id, now)
             access.drop_expired_sessions(session, now - _KEEP_EXPIRED)
-            access.add_session(session, key.id, digest(token), address, expires_at)
+            access.add_session(session, key.id, digest(token), address, expires_at, installation)
         return SessionGrant(token, expires_at)
 
     def authenticate(self, token: str) -> Principal:

@@ -7,12 +7,17 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Engine, exists, select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import QueryNotFound, RequestInvalid
 from app.services.access import Principal
-from app.store import history
+from app.services.forgetting import remove_queries
+from app.services.review_guards import Guards
+from app.services.review_intake import forget_pick, note_pick
+from app.services.taught import TaughtModel, models_taught
+from app.store import history, review
+from app.store.bundles import BundleStore
 from app.store.database import transaction
 from app.store.media import MediaStore
 from app.store.tables import Product, Query
@@ -30,12 +35,30 @@ class Feedback:
     created_at: datetime
 
 
-class FeedbackService:
-    """Records picks and deletes queries; only for the session that made the query, or an admin."""
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A query that was removed.
 
-    def __init__(self, engine: Engine, media: MediaStore) -> None:
+    photo_deleted: whether the media store has lost its photo with it; not where another query or the catalogue has
+    the same one. models: versions that were made with the photo.
+    """
+
+    query_id: UUID
+    photo_deleted: bool
+    models: tuple[TaughtModel, ...]
+
+
+class FeedbackService:
+    """Records picks and deletes queries; only for the session that made the query, or an admin.
+
+    bundles: asked which versions a photo has taught. guards: which picks become review items.
+    """
+
+    def __init__(self, engine: Engine, media: MediaStore, bundles: BundleStore, guards: Guards | None = None) -> None:
         self._engine = engine
         self._media = media
+        self._bundles = bundles
+        self._guards = guards or Guards()
 
     def require_own(self, caller: Principal, query_id: UUID) -> None:
         """Refuse to go on with a query that is not the caller's.
@@ -46,7 +69,7 @@ class FeedbackService:
             _own_query(session, caller, query_id, lock=False)
 
     def record(self, caller: Principal, query_id: UUID, outcome: Outcome, sku: str | None) -> Feedback:
-        """Record what the shopper chose.
+        """Record what the shopper chose; where the photo was kept, it becomes a review item, or changes it.
 
         Saying the same again changes nothing; saying something else replaces it (a shopper may change
         their mind). The picked sku may be any product of the catalogue: the right one is not always
@@ -60,26 +83,40 @@ class FeedbackService:
         if outcome == "none_of_these" and sku is not None:
             raise RequestInvalid.of("sku", "must be left out where outcome is `none_of_these`")
         with transaction(self._engine) as session:
-            _own_query(session, caller, query_id)
-            if sku is not None and not session.scalar(select(exists().where(Product.sku == sku))):
+            query = _own_query(session, caller, query_id)
+            label = None if sku is None else session.scalar(select(Product.label).where(Product.sku == sku))
+            if sku is not None and label is None:
                 raise RequestInvalid.of("sku", f"no product has the sku {sku!r}")
             pick = history.save_pick(session, query_id, outcome, sku)
+            note_pick(session, query, pick, label, self._guards)
             return Feedback(query_id, outcome, pick.sku, pick.created_at)
 
-    def forget(self, caller: Principal, query_id: UUID) -> None:
-        """Delete a query with its pick and, where nothing else refers to it, its kept photo.
+    def withdraw(self, caller: Principal, query_id: UUID) -> None:
+        """Unsay what was said of a query; nothing happens where nothing was.
+
+        A review item goes with it unless an administrator has decided on it; ``forget`` takes that back too.
 
         :raise QueryNotFound: no such query, or another session's.
         """
         with transaction(self._engine) as session:
-            photo_hash = _own_query(session, caller, query_id).photo_hash
-            if photo_hash is not None:
-                history.lock_photo(session, photo_hash)
-            history.delete_query(session, query_id)
-            # Before the commit, under the lock: a photo must not outlive the row that led to it. Should the
-            # commit fail, the query stays without its photo and can be deleted again.
-            if photo_hash is not None and not history.photo_in_use(session, photo_hash):
-                self._media.delete(photo_hash)
+            query = _own_query(session, caller, query_id)
+            if history.delete_pick(session, query_id):
+                forget_pick(session, query)
+
+    def forget(self, caller: Principal, query_id: UUID) -> Forgotten:
+        """Delete a query with its pick, its review item, what the k-NN memory and training have of its photo, and,
+        where nothing else refers to it, the photo.
+
+        :raise QueryNotFound: no such query, or another session's.
+        """
+        with transaction(self._engine) as session:
+            query = _own_query(session, caller, query_id)
+            item = review.find_item(session, query_id)
+            taught: tuple[TaughtModel, ...] = ()
+            if item is not None and item.accepted_at is not None:
+                taught = models_taught(session, self._bundles, item.photo_hash, item.accepted_at)
+            removed = remove_queries(session, self._media, [query])
+        return Forgotten(query_id, removed.photos > 0, taught)
 
 
 def _own_query(session: DbSession, caller: Principal, query_id: UUID, *, lock: bool = True) -> Query:

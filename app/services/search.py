@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -168,7 +169,7 @@ class SearchService:
                     model_version=found.model_version,
                     verdict=found.verdict.value,
                     calibrated=found.calibrated,
-                    candidates=[{"label": c.label, "sku": c.product.sku, "score": c.score} for c in found.candidates],
+                    candidates=[_remembered(candidate) for candidate in found.candidates],
                     category=request.category,
                     photo_hash=found.photo_hash if request.keep_photo else None,
                 ),
@@ -237,6 +238,15 @@ def _with_products(session: DbSession, served: Served, answer: Answer) -> tuple[
         for rank, candidate in enumerate(ranked, start=1)
         for shown, *others in [products[candidate.label]]
     )
+
+
+def _remembered(candidate: FoundCandidate) -> dict[str, Any]:
+    """What a query keeps of a candidate, for reviewing picks."""
+    votes = {
+        name: {"state": vote.state.value, "rank": vote.rank, "score": vote.score}
+        for name, vote in candidate.votes.items()
+    }
+    return {"label": candidate.label, "sku": candidate.product.sku, "score": candidate.score, "votes": votes}
 
 
 def _votes(candidate: Candidate, remembered: bool) -> Mapping[ClassifierName, CastVote]:

@@ -20,6 +20,9 @@ from models.values import Answer, ClassifierName, Features, Float32, Photo
 
 log = logging.getLogger(__name__)
 
+RETRY_S = 30.0
+"""How long a version that could not be loaded is left alone while the one before it serves."""
+
 CHECK_INTERVAL_S = 1.0
 """How old the knowledge of who is champion may get; a published model is served after about this long."""
 
@@ -74,12 +77,21 @@ class Served:
         return self.withdrawn.labels
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A champion that this process cannot serve. error: why. tried_at: monotonic seconds."""
+
+    version: str
+    error: PicktureError
+    tried_at: float
+
+
 class ServedModel:
     """Keeps one model ready and notices when another version becomes champion.
 
-    A request takes ``current()`` once and keeps it to its end, so a swap never changes a model under a
-    request; the old one goes when its last request does. A version that cannot be loaded is logged once
-    and not tried again until the champion changes; meanwhile the one before stays in service.
+    A request takes ``current()`` once and keeps it to its end, so a swap never changes model or space under a
+    request; the old one goes when its last request does. A version that cannot be loaded is logged once, and tried
+    again every ``RETRY_S`` (its backbone may be on its way to this machine); meanwhile the one before stays in service.
 
     champion: the published version, or None. load: makes a version ready to answer, warm.
     """
@@ -95,7 +107,8 @@ class ServedModel:
         self._interval_s = interval_s
         self._busy = threading.Lock()
         self._served: Served | None = None
-        self._refused: tuple[str, PicktureError] | None = None
+        self._refused: Refusal | None = None
+        self._listeners: list[Callable[[Refusal | None], None]] = []
         self._checked_at = float("-inf")
         self._watcher: threading.Thread | None = None
         self._stop = threading.Event()
@@ -119,7 +132,7 @@ class ServedModel:
         if self._busy.locked():
             raise NotReady("the model is being loaded; it takes some seconds")
         if self._refused is not None:
-            raise self._refused[1]
+            raise self._refused.error
         raise BundleNotFound("no model has been published; run `python -m app train` (make train)")
 
     def serving(self) -> Served | None:
@@ -131,6 +144,22 @@ class ServedModel:
             return self.current()
         except BundleNotFound:
             return None
+
+    def renewed(self) -> Served | None:
+        """As ``serving``, after looking for a newer version now and loading it, however long that takes."""
+        with self._busy:
+            self._refresh()
+        return self.serving()
+
+    @property
+    def refused(self) -> Refusal | None:
+        """The champion, where this process cannot serve it; None where it serves it, or knows of none."""
+        return self._refused
+
+    def on_refusal(self, listener: Callable[[Refusal | None], None]) -> None:
+        """Tell ``listener`` what ``refused`` is, now and whenever it changes."""
+        self._listeners.append(listener)
+        listener(self._refused)
 
     def now(self) -> Served | None:
         """The model in service, or None where there is none, for whatever reason; ``current`` tells it."""
@@ -179,21 +208,32 @@ class ServedModel:
         if wanted is None:
             return
         if self._served is not None and self._served.recognizer.version == wanted:
-            self._refused = None
+            self._note(None)
             return
-        if self._refused is not None and self._refused[0] == wanted and self._served is not None:
+        if self._served is not None and self._is_left_alone(wanted):
             return
         started = time.monotonic()
         try:
             self._served = self._load(wanted)
         except PicktureError as error:
-            if self._refused is None or self._refused[0] != wanted:
+            if self._refused is None or self._refused.version != wanted:
                 log.error("model %s cannot be served: %s", wanted, error)
-            self._refused = (wanted, error)
+            self._note(Refusal(wanted, error, time.monotonic()))
         else:
-            self._refused = None
+            self._note(None)
             log.info("serving model %s, loaded in %.1f s", wanted, time.monotonic() - started)
         self._checked_at = time.monotonic()
+
+    def _is_left_alone(self, version: str) -> bool:
+        refused = self._refused
+        return refused is not None and refused.version == version and time.monotonic() - refused.tried_at < RETRY_S
+
+    def _note(self, refused: Refusal | None) -> None:
+        if refused is None and self._refused is None:
+            return
+        self._refused = refused
+        for listener in self._listeners:
+            listener(refused)
 
 
 class Admission:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from app.errors import ModelNotFound, SpaceMismatch
+from app.services.spaces import Spaces
+from app.store import outbox
 from app.store.bundles import BundleStore
 from app.store.database import transaction
 from app.store.tables import Bundle, Promotion, Space
@@ -34,52 +36,49 @@ class ModelVersion:
     """A version as recorded.
 
     weights: where its space's weights came from, for people (``embedded``, ``imagenet``, ``file:NAME``).
-    fits: whether the service's weights make its space, so that it can be served; None where that is not known.
+    fits: whether it can be served here: its space is the served one, or is there with its network prepared.
+    gate: what was decided when it was made, see ``app.store.bundles.Gate``; None where nobody was asked.
     """
 
     version: str
     state: str
     space: str
     weights: str | None
-    fits: bool | None
+    fits: bool
     created_at: datetime
     promoted_at: datetime | None
     metrics: Mapping[str, Any]
+    gate: Mapping[str, Any] | None = None
     promotions: tuple[PromotionNote, ...] = ()
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was or was not promoted when it was made, in words; None where nobody was asked."""
+        return None if self.gate is None else f"{self.gate['decision']}: {self.gate['reason']}"
 
 
 class ModelVersions:
-    """Lists, promotes and rolls back.
+    """Lists, promotes and rolls back."""
 
-    space: the identifier of the space that the service's weights make (``PICKTURE_WEIGHTS``); None where it cannot
-        be told, and nothing is checked then. weights: how these weights are called.
-    """
-
-    def __init__(self, engine: Engine, bundles: BundleStore, space: Callable[[], str | None], weights: str) -> None:
+    def __init__(self, engine: Engine, bundles: BundleStore, spaces: Spaces) -> None:
         self._engine = engine
         self._bundles = bundles
-        self._space = space
-        self._weights = weights
+        self._spaces = spaces
 
     def all(self) -> list[ModelVersion]:
         """Every version, newest first."""
-        fitting = self._space()
         with transaction(self._engine) as session:
-            spaces = {space.id: space for space in session.scalars(select(Space))}
-            found = self._bundles.list_bundles(session)
-        return [_version(bundle, spaces[bundle.space_id], fitting) for bundle in found]
+            return [self._version(session, bundle) for bundle in self._bundles.list_bundles(session)]
 
     def get(self, version: str) -> ModelVersion:
         """One version with its promotions, newest first. :raise ModelNotFound: there is none of this name."""
-        fitting = self._space()
         with transaction(self._engine) as session:
             bundle = _require(session, version)
             notes = session.scalars(
                 select(Promotion).where(Promotion.version == version).order_by(Promotion.id.desc())
             ).all()
-            space = session.get_one(Space, bundle.space_id)
-        promotions = tuple(PromotionNote(note.replaced, note.created_at, note.undone_at) for note in notes)
-        return _version(bundle, space, fitting, promotions)
+            promotions = tuple(PromotionNote(note.replaced, note.created_at, note.undone_at) for note in notes)
+            return self._version(session, bundle, promotions)
 
     def report(self, version: str) -> bytes:
         """The version's report, HTML.
@@ -102,36 +101,62 @@ class ModelVersions:
     def promote(self, version: str) -> ModelVersion:
         """Serve ``version`` from now on; promoting the champion changes nothing.
 
+        A version of another space than the served one takes over only when that space lacks no photo. Where it does,
+        it is kept complete from now on: promote again when the workers have filled it.
+
         :raise ModelNotFound: there is none of this name. :raise BundleNotFound: its folder is gone.
-        :raise SpaceMismatch: it needs other weights than the service runs.
+        :raise SpaceIncomplete: its space lacks photos.
+        :raise SpaceMismatch: its network is not prepared here, or its space was dropped.
         """
-        fitting = self._space()
         with transaction(self._engine) as session:
-            _require(session, version)
-            return self._checked(session, self._bundles.promote(session, version), fitting)
+            bundle = _require(session, version)
+        self._make_ready(bundle)
+        with transaction(self._engine) as session:
+            return self._version(session, self._bundles.promote(session, version))
 
     def rollback(self) -> ModelVersion:
         """Serve again what was served before the champion; repeated, it goes further back.
 
         :raise NoEarlierModel: there is nothing to go back to. :raise BundleNotFound: its folder is gone.
-        :raise SpaceMismatch: it needs other weights than the service runs.
+        :raise SpaceIncomplete, SpaceMismatch: as for ``promote``.
         """
-        fitting = self._space()
         with transaction(self._engine) as session:
-            return self._checked(session, self._bundles.rollback(session), fitting)
+            before = self._bundles.before_champion(session)
+        if before is not None:
+            self._make_ready(before)
+        with transaction(self._engine) as session:
+            return self._version(session, self._bundles.rollback(session))
 
-    def _checked(self, session: Session, bundle: Bundle, fitting: str | None) -> ModelVersion:
-        """The new champion; raising takes the promotion back with the transaction."""
-        space = session.get_one(Space, bundle.space_id)
-        found = _version(bundle, space, fitting)
-        if found.fits is False:
+    def _make_ready(self, bundle: Bundle) -> None:
+        """Have a space that is to take over kept complete from now on, in a transaction of its own."""
+        with transaction(self._engine) as session:
+            space = session.get_one(Space, bundle.space_id)
+            if outbox.champion_space(session) in (None, space.id) or space.dropped_at is not None:
+                return
+        if not self._spaces.is_prepared(space.identifier):
             raise SpaceMismatch(
-                f"model {bundle.version} was trained with the weights {found.weights or 'of another installation'} "
-                f"(space {found.space}); PICKTURE_WEIGHTS={self._weights} makes space {fitting}. Set "
-                "PICKTURE_WEIGHTS as it was in training, for this command and for the service, and start the service "
-                "again"
+                f"model {bundle.version} needs the network of space {space.identifier}, made from the weights "
+                f"{space.description.get('weights') or 'of another installation'}, which is not prepared here: copy "
+                f"HOME/backbones/{space.identifier} from where it was made, or run `python -m app bottlenecks` with "
+                "PICKTURE_WEIGHTS set to these weights"
             )
-        return found
+        outbox.keep_complete(self._engine, space.id)
+
+    def _version(self, session: Session, bundle: Bundle, promotions: tuple[PromotionNote, ...] = ()) -> ModelVersion:
+        space = session.get_one(Space, bundle.space_id)
+        is_there = outbox.champion_space(session) == space.id or self._spaces.is_prepared(space.identifier)
+        return ModelVersion(
+            version=bundle.version,
+            state=bundle.state,
+            space=space.identifier,
+            weights=space.description.get("weights"),
+            fits=is_there and space.dropped_at is None,
+            created_at=bundle.created_at,
+            promoted_at=bundle.promoted_at,
+            metrics=bundle.metrics,
+            gate=bundle.gate,
+            promotions=promotions,
+        )
 
 
 def _require(session: Session, version: str) -> Bundle:
@@ -139,19 +164,3 @@ def _require(session: Session, version: str) -> Bundle:
     if bundle is None:
         raise ModelNotFound(f"there is no model version {version!r}; GET /v1/admin/models or `models list` shows all")
     return bundle
-
-
-def _version(
-    bundle: Bundle, space: Space, fitting: str | None, promotions: tuple[PromotionNote, ...] = ()
-) -> ModelVersion:
-    return ModelVersion(
-        version=bundle.version,
-        state=bundle.state,
-        space=space.identifier,
-        weights=space.description.get("weights"),
-        fits=None if fitting is None else space.identifier == fitting,
-        created_at=bundle.created_at,
-        promoted_at=bundle.promoted_at,
-        metrics=bundle.metrics,
-        promotions=promotions,
-    )

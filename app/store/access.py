@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session as DbSession
@@ -48,9 +49,18 @@ def revoke_key(session: DbSession, key_id: int, at: datetime) -> bool:
     return True
 
 
-def add_session(session: DbSession, key_id: int, token_sha256: str, address: str | None, expires_at: datetime) -> int:
+def add_session(
+    session: DbSession,
+    key_id: int,
+    token_sha256: str,
+    address: str | None,
+    expires_at: datetime,
+    installation: UUID | None = None,
+) -> int:
     """Insert a session and return its id."""
-    row = Session(key_id=key_id, token_sha256=token_sha256, address=address, expires_at=expires_at)
+    row = Session(
+        key_id=key_id, token_sha256=token_sha256, address=address, expires_at=expires_at, installation=installation
+    )
     session.add(row)
     session.flush()
     return row.id

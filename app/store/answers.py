@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import ARRAY, Text, exists, func, literal, select
+from sqlalchemy import ARRAY, Text, exists, func, literal, select, union_all
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import joinedload
 
+from app.store.review_tables import ReviewedPhoto, ReviewedVector
 from app.store.tables import Category, Image, Product, ReferenceVector
 from app.store.text import key
 
@@ -86,10 +87,14 @@ def first_photo_at(session: DbSession, labels: Collection[str], space_id: int) -
 
     Labels that k-NN cannot name, because it holds none of their photos, are left out.
     """
-    rows = session.execute(
-        select(ReferenceVector.label, func.min(Image.created_at).label("at"))
+    wanted = list(labels)
+    photos = union_all(
+        select(ReferenceVector.label, Image.created_at)
         .join(Image, Image.id == ReferenceVector.image_id)
-        .where(ReferenceVector.space_id == space_id, ReferenceVector.label.in_(list(labels)))
-        .group_by(ReferenceVector.label)
-    )
+        .where(ReferenceVector.space_id == space_id, ReferenceVector.label.in_(wanted)),
+        select(ReviewedVector.label, ReviewedPhoto.created_at)
+        .join(ReviewedPhoto, ReviewedPhoto.id == ReviewedVector.reviewed_id)
+        .where(ReviewedVector.space_id == space_id, ReviewedVector.label.in_(wanted)),
+    ).subquery()
+    rows = session.execute(select(photos.c.label, func.min(photos.c.created_at).label("at")).group_by(photos.c.label))
     return {row.label: row.at for row in rows}

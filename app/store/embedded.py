@@ -4,12 +4,13 @@ Only the package's programs are used, not its server class: that one stops count
 waits ten seconds at most, and opens the folders above the data to everybody when run as root.
 
 Layout under ``HOME/postgres`` (mode 0700, owned by whom the server runs as): ``data`` (the cluster), ``run``
-(its socket), ``server.log``, ``lock`` (one starter or stopper at a time). The server listens on the socket
+(its socket), ``server.log``, ``lock`` (one starter or stopper at a time), ``wanted``. The server listens on the socket
 alone, and only its owner and root may open that; so "trust" authentication lets in nobody else.
 
 The server belongs to no process: whoever starts first starts it, others attach, and it goes on until
-``stop`` (``python -m app db stop``). A server that died (a kill, a power cut) leaves ``postmaster.pid``
-behind; ``revive`` starts that one again, and leaves alone one that was stopped on purpose.
+``stop`` (``python -m app db stop``). ``revive`` starts one again that died (a kill, a power cut, a full disk), and
+leaves alone one that was stopped on purpose. ``wanted`` tells them apart: it is there from the start to ``stop``.
+PostgreSQL's own ``postmaster.pid`` does not, as a server that cannot recover on a full disk ends in good order.
 """
 
 from __future__ import annotations
@@ -109,6 +110,8 @@ class EmbeddedServer:
         if running is None or not running.ready or not running.reachable:
             with self._locked(account):
                 running = self._start(account)
+        elif not self._wanted.exists():  # started by a version that made no such file
+            self._wanted.touch()
         return self._url(running)
 
     def stop(self) -> bool:
@@ -117,16 +120,24 @@ class EmbeddedServer:
             return False
         account = choose_account(self.folder)
         with self._locked(account):
+            # Also where none runs: one that died is not to be started again either.
+            self._wanted.unlink(missing_ok=True)
             if self.running() is None:
                 return False
             self._stop(account)
             return True
 
     def revive(self) -> URL | None:
-        """Start again a server that died; None where it runs or was stopped on purpose."""
-        if self.running() is not None or not self._pid_file.exists():
+        """Start again a server that died; None where it runs or was stopped on purpose.
+
+        :raise DatabaseUnavailable: it does not start, or the system refuses what that needs, such as room on the disk.
+        """
+        if self.running() is not None or not self._wanted.exists():
             return None
-        return self.start()
+        try:
+            return self.start()
+        except OSError as error:
+            raise DatabaseUnavailable(f"the database in {self.folder} cannot be started again: {error}") from error
 
     def running(self) -> Postmaster | None:
         """The live server of this folder, or None; a stale ``postmaster.pid`` counts as none."""
@@ -136,6 +147,10 @@ class EmbeddedServer:
     @property
     def _pid_file(self) -> Path:
         return self.data / "postmaster.pid"
+
+    @property
+    def _wanted(self) -> Path:
+        return self.folder / "wanted"
 
     def _read_pid_file(self) -> Postmaster | None:
         try:
@@ -186,6 +201,7 @@ class EmbeddedServer:
                 time.sleep(0.05)
 
     def _start(self, account: Account | None) -> Postmaster:
+        self._wanted.touch()
         running = self.running()
         if running is not None and running.ready and not running.reachable:
             self._stop(account)

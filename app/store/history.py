@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.orm import Session as DbSession
 
+from app.store.review_tables import ReviewedPhoto, ReviewItem
 from app.store.tables import Image, Pick, Query
 
 _PHOTO_LOCKS = 7_105_633
@@ -21,7 +24,7 @@ _PHOTO_LOCKS = 7_105_633
 class NewQuery:
     """A search to be remembered.
 
-    candidates: [{"label", "sku", "score"}], best first, as answered.
+    candidates: [{"label", "sku", "score", "votes"}], best first, as answered; see ``app.store.tables.Query``.
     photo_hash: set only where the shopper consented and the photo lies in the media store.
     """
 
@@ -70,9 +73,51 @@ def save_pick(session: DbSession, query_id: UUID, outcome: str, sku: str | None)
     return session.get_one(Pick, query_id, populate_existing=True)
 
 
-def delete_query(session: DbSession, query_id: UUID) -> None:
-    """Delete a query; its pick goes with it (ON DELETE CASCADE)."""
-    session.execute(delete(Query).where(Query.id == query_id))
+def delete_pick(session: DbSession, query_id: UUID) -> bool:
+    """Delete what was said of a query; False where nothing was."""
+    gone = session.scalar(delete(Pick).where(Pick.query_id == query_id).returning(Pick.query_id))
+    return gone is not None
+
+
+def delete_queries(session: DbSession, query_ids: Sequence[UUID]) -> None:
+    """Delete queries; picks, review items, reviewed photos and their vectors go with them (ON DELETE CASCADE)."""
+    session.execute(delete(Query).where(Query.id.in_(list(query_ids))))
+
+
+def count_traces(session: DbSession, query_ids: Sequence[UUID]) -> tuple[int, int, int]:
+    """How many picks, review items and reviewed photos came of these queries."""
+    ids = list(query_ids)
+
+    def count(column: InstrumentedAttribute[UUID]) -> int:
+        return session.scalar(select(func.count()).where(column.in_(ids))) or 0
+
+    return count(Pick.query_id), count(ReviewItem.query_id), count(ReviewedPhoto.query_id)
+
+
+def count_due(session: DbSession, plain_before: datetime, reviewed_before: datetime) -> int:
+    """How many queries are older than they may get, see ``take_due``."""
+    return session.scalar(select(func.count()).where(_is_due(plain_before, reviewed_before))) or 0
+
+
+def take_due(session: DbSession, plain_before: datetime, reviewed_before: datetime, limit: int) -> list[Query]:
+    """Lock queries older than they may get, the oldest first; those that others work on are left to them.
+
+    plain_before: for queries whose photo training does not take. reviewed_before: for the others, not later.
+    """
+    return list(
+        session.scalars(
+            select(Query)
+            .where(_is_due(plain_before, reviewed_before))
+            .order_by(Query.created_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    )
+
+
+def _is_due(plain_before: datetime, reviewed_before: datetime) -> ColumnElement[bool]:
+    is_reviewed = exists().where(ReviewedPhoto.query_id == Query.id)
+    return and_(Query.created_at < plain_before, or_(~is_reviewed, Query.created_at < reviewed_before))
 
 
 def lock_photo(session: DbSession, content_hash: str) -> None:

@@ -41,7 +41,7 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint("kind IN ('import', 'bottlenecks', 'train', 'retrain', 'finetune')", name="kind"),
+        CheckConstraint("kind IN ('import', 'bottlenecks', 'train', 'retrain', 'finetune', 'outbox')", name="kind"),
         CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_range"),
         CheckConstraint(
@@ -58,7 +58,9 @@ class Job(Base):
             "uq_jobs_follow_up",
             "kind",
             unique=True,
-            postgresql_where=text("NOT exclusive AND kind = 'bottlenecks' AND state = 'queued' AND attempts = 0"),
+            postgresql_where=text(
+                "NOT exclusive AND kind IN ('bottlenecks', 'outbox') AND state = 'queued' AND attempts = 0"
+            ),
         ),
         Index(
             "uq_jobs_idempotency_key",

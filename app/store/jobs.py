@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.store import queue
 from app.store.job_table import Job
 
-JobKind = Literal["import", "bottlenecks", "train", "retrain", "finetune"]
+JobKind = Literal["import", "bottlenecks", "train", "retrain", "finetune", "outbox"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 KINDS: tuple[JobKind, ...] = get_args(JobKind)
 STATES: tuple[JobState, ...] = get_args(JobState)
@@ -31,7 +31,10 @@ MAX_INTERRUPTIONS = 30
 MAX_CRASHES = 3
 """Ends of its own process without a word (the system ran out of memory, a library broke) that a job survives."""
 
-_LOCKS: Mapping[str, str] = {"import": "import", "bottlenecks": "bottlenecks"}
+PAUSE_AFTER_FAILURE = timedelta(minutes=10)
+"""How long a kind of job that workers ask for by themselves rests after one failed."""
+
+_LOCKS: Mapping[str, str] = {"import": "import", "bottlenecks": "bottlenecks", "outbox": "outbox"}
 
 
 def lock_of(kind: str) -> str:
@@ -157,6 +160,19 @@ def list_jobs(
 def active_ids(session: Session) -> set[UUID]:
     """Jobs that have not ended."""
     return set(session.scalars(select(Job.id).where(Job.state.in_(ACTIVE))))
+
+
+def is_kind_busy(session: Session, kind: JobKind) -> bool:
+    """Whether a job of the kind waits or runs, or failed a moment ago: asked again at once, it would fail again."""
+    recent = func.now() - PAUSE_AFTER_FAILURE
+    busy = Job.state.in_(ACTIVE) | ((Job.state == "failed") & (Job.finished_at > recent))
+    return session.scalar(select(Job.id).where(Job.kind == kind, busy).limit(1)) is not None
+
+
+def is_filling(session: Session) -> bool:
+    """Whether a job that brings a space its photos waits or runs; an import is followed by one."""
+    kinds: tuple[JobKind, ...] = ("import", "bottlenecks", "retrain")
+    return session.scalar(select(Job.id).where(Job.kind.in_(kinds), Job.state.in_(ACTIVE)).limit(1)) is not None
 
 
 def is_active(session: Session, job_id: UUID) -> bool:

@@ -1,6 +1,9 @@
 """The k-NN memory in PostgreSQL: pgvector's side of the protocol ``models.values.Neighbours``.
 
-A query goes through two sieves. The HNSW index gives the ``NEAREST`` photos by their 256 projected values;
+It has two parts, the catalogue's photos and the reviewed ones of shoppers, in tables with an index each; the nearest
+of both together count.
+
+A query goes through two sieves. The HNSW indexes give the ``NEAREST`` photos by their 256 projected values;
 these are ranked again by exact distance on the raw 2,048, and each label counts once, by its nearest photo.
 
 Where that gives fewer labels than asked for (many photos of few labels), it looks four times as far, up to
@@ -23,11 +26,11 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine
 
-from app.store.vectors import Project, known_labels, put_vectors, refresh_looks, relabel
+from app.store.vectors import Project, known_labels, put_reviewed_vectors, put_vectors, refresh_looks, relabel
 from models.errors import UsageError
 from models.values import BOTTLENECK_SIZE, TOP_K, Float32
 
-__all__ = ["PgNeighbours", "known_labels", "put_vectors", "refresh_looks", "relabel"]
+__all__ = ["PgNeighbours", "known_labels", "put_reviewed_vectors", "put_vectors", "refresh_looks", "relabel"]
 
 NEAREST = 200
 """Photos taken from the index at first (design: nearest 200 by projection)."""
@@ -37,8 +40,13 @@ FARTHEST = NEAREST * WIDEN**2
 
 _EXACTLY = """
 SELECT label, min(raw::vector <-> %(query)s::vector) AS distance
-FROM reference_vectors
-WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
+FROM (
+    SELECT label, raw FROM reference_vectors
+    WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
+    UNION ALL
+    SELECT label, raw FROM reviewed_vectors
+    WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
+) AS photos
 GROUP BY label ORDER BY distance, label COLLATE "C" LIMIT %(k)s
 """
 
@@ -48,9 +56,18 @@ SET LOCAL hnsw.iterative_scan = relaxed_order;
 SET LOCAL hnsw.max_scan_tuples = 20000;
 WITH near AS MATERIALIZED (
     SELECT label, raw
-    FROM reference_vectors
-    WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
-    ORDER BY projected <-> %(shadow)s::halfvec LIMIT %(count)s
+    FROM (
+        (SELECT label, raw, projected <-> %(shadow)s::halfvec AS away
+        FROM reference_vectors
+        WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
+        ORDER BY projected <-> %(shadow)s::halfvec LIMIT %(count)s)
+        UNION ALL
+        (SELECT label, raw, projected <-> %(shadow)s::halfvec
+        FROM reviewed_vectors
+        WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
+        ORDER BY projected <-> %(shadow)s::halfvec LIMIT %(count)s)
+    ) AS photos
+    ORDER BY away LIMIT %(count)s
 ), best AS (
     SELECT label, min(raw::vector <-> %(query)s::vector) AS distance
     FROM near
@@ -109,7 +126,7 @@ def _nearest(connection: Connection, parameters: dict[str, Any]) -> list[tuple[s
         rows = connection.exec_driver_sql(_THROUGH_INDEX, {**parameters, "count": count}).all()
         seen = rows[0][2] if rows else 0
         if seen < count:
-            break  # the index had no more to give
+            break  # the indexes had no more to give
         if len(rows) >= enough:
             return [(label, distance) for label, distance, _ in rows]
         count *= WIDEN

@@ -191,7 +191,11 @@ class Image(Base):
 
 
 class Space(Base):
-    """One backbone's vector world (``models.backbone.space.Space``); ``id`` names its partitions."""
+    """One backbone's vector world (``models.backbone.space.Space``); ``id`` names its partitions.
+
+    preparing: kept complete although no served version belongs to it (``app.store.outbox``). dropped_at: when its
+    vectors and partitions were removed; the row stays for the model versions that name it.
+    """
 
     __tablename__ = "spaces"
 
@@ -199,6 +203,8 @@ class Space(Base):
     identifier: Mapped[str] = mapped_column(Text, nullable=False, unique=True)
     description: Mapped[Any] = mapped_column(JSONB, nullable=False)
     created_at: Mapped[datetime] = _created_at()
+    preparing: Mapped[bool] = mapped_column(Boolean, nullable=False, server_default=text("false"))
+    dropped_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class ReferenceVector(Base):
@@ -240,11 +246,15 @@ class ProductLook(Base):
 
 
 class Bundle(Base):
-    """A trained model version. Exactly one is the champion (served)."""
+    """A trained model version. Exactly one is the champion (served).
+
+    job_id: the job that made it; one makes one version at most. gate: what was decided about serving it, as
+    ``app.store.bundles.Gate`` says; None where it was published without being asked.
+    """
 
     __tablename__ = "bundles"
     __table_args__ = (
-        CheckConstraint("state IN ('challenger', 'champion', 'retired')", name="state"),
+        CheckConstraint("state IN ('challenger', 'champion', 'refused', 'retired')", name="state"),
         Index("uq_bundles_champion", "state", unique=True, postgresql_where=text("state = 'champion'")),
     )
 
@@ -253,6 +263,8 @@ class Bundle(Base):
     state: Mapped[str] = mapped_column(Text, nullable=False)
     manifest_sha256: Mapped[str] = mapped_column(String(64), nullable=False)
     metrics: Mapped[Any] = mapped_column(JSONB, nullable=False)
+    job_id: Mapped[UUID | None] = mapped_column(Uuid, unique=True)
+    gate: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
     created_at: Mapped[datetime] = _created_at()
     promoted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
@@ -290,7 +302,10 @@ class AccessKey(Base):
 
 
 class Session(Base):
-    """A short-lived token of one installation of the app."""
+    """A short-lived token of one installation of the app.
+
+    installation: the random id that the app made for itself, where it sends one; the same in all its sessions.
+    """
 
     __tablename__ = "sessions"
 
@@ -298,6 +313,7 @@ class Session(Base):
     key_id: Mapped[int] = mapped_column(ForeignKey("access_keys.id", ondelete="CASCADE"), nullable=False, index=True)
     token_sha256: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
     address: Mapped[str | None] = mapped_column(Text)
+    installation: Mapped[UUID | None] = mapped_column(Uuid)
     created_at: Mapped[datetime] = _created_at()
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), nullable=False, index=True)
 
@@ -305,7 +321,8 @@ class Session(Base):
 class Query(Base):
     """One search. The photo is kept (``photo_hash``) only where the shopper consented.
 
-    candidates: [{"label", "sku", "score"}], best first, as answered.
+    candidates: [{"label", "sku", "score", "votes": {classifier: {"state", "rank", "score"}}}], best first, as
+        answered; searches before revision 0005 lack the votes.
     """
 
     __tablename__ = "queries"

@@ -1,4 +1,4 @@
-"""Writing the k-NN memory: reference vectors and looks of a space."""
+"""Writing the k-NN memory: the vectors of reference and of reviewed photos, and the looks of a space."""
 
 from __future__ import annotations
 
@@ -25,12 +25,36 @@ VectorRow = tuple[int, int, str, Float32]
 BATCH = 500
 """Rows sent at a time: about 2.5 MB."""
 
+_TABLES = ("reference_vectors", "reviewed_vectors")
+
 _STAGE = """
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_vectors (
     image_id bigint, product_id bigint, label text,
     raw halfvec(2048), projected halfvec(256)
 ) ON COMMIT DROP
 """
+# FOR KEY SHARE waits for whoever is deleting the photo or changing the label (``catalogue.locking``), and
+# then sees what they did; it is in nobody else's way.
+_INTO_REFERENCES = (
+    "INSERT INTO reference_vectors (space_id, image_id, product_id, label, raw, projected) "
+    "SELECT :space_id, images.id, products.id, products.label, staged.raw, staged.projected "
+    "FROM staged_vectors AS staged JOIN images ON images.id = staged.image_id "
+    "JOIN products ON products.id = images.product_id FOR KEY SHARE OF images, products "
+    "ON CONFLICT (image_id, space_id) DO UPDATE SET product_id = excluded.product_id, "
+    "label = excluded.label, raw = excluded.raw, projected = excluded.projected"
+)
+_INTO_REVIEWED = (
+    "INSERT INTO reviewed_vectors (space_id, reviewed_id, product_id, label, raw, projected) "
+    "SELECT :space_id, photos.id, products.id, products.label, staged.raw, staged.projected "
+    "FROM staged_vectors AS staged JOIN reviewed_photos AS photos ON photos.id = staged.image_id "
+    "JOIN products ON products.id = photos.product_id FOR KEY SHARE OF photos, products "
+    "ON CONFLICT (reviewed_id, space_id) DO UPDATE SET product_id = excluded.product_id, "
+    "label = excluded.label, raw = excluded.raw, projected = excluded.projected"
+)
+_NO_LONGER_LACKED = (
+    "DELETE FROM space_outbox AS waiting USING staged_vectors AS staged "
+    "WHERE waiting.space_id = :space_id AND waiting.{column} = staged.image_id"
+)
 _COPY = "COPY staged_vectors FROM STDIN (FORMAT binary)"
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 _COPY_END = struct.pack(">h", -1)
@@ -41,19 +65,38 @@ def put_vectors(session: Session, space_id: int, rows: Iterable[VectorRow], proj
 
     rows: distinct images; a generator is read in batches. project: the space's projection.
     An image that has been deleted meanwhile is passed over, and the label written is the one that its product
-    has now: computing vectors takes long, and the catalogue does not wait.
+    has now: computing vectors takes long, and the catalogue does not wait. What the space's outbox says of these
+    photos (``app.store.outbox``) goes with the same transaction.
     Returns the number of rows written.
 
     :raise UsageError: a vector is not 2048 finite numbers.
     """
+    done = _NO_LONGER_LACKED.format(column="image_id")
+    return _put(session, space_id, rows, project, (_INTO_REFERENCES, done))
+
+
+def put_reviewed_vectors(session: Session, space_id: int, rows: Iterable[VectorRow], project: Project) -> int:
+    """``put_vectors`` for reviewed photos: each row begins with the reviewed photo's id instead of an image's."""
+    done = _NO_LONGER_LACKED.format(column="reviewed_id")
+    return _put(session, space_id, rows, project, (_INTO_REVIEWED, done))
+
+
+def _put(
+    session: Session, space_id: int, rows: Iterable[VectorRow], project: Project, statements: tuple[str, str]
+) -> int:
+    """statements: the one that writes, and the one that takes the photos out of the outbox."""
+    write, done = statements
     remaining = iter(rows)
     written = 0
     while batch := list(islice(remaining, BATCH)):
-        written += _put_batch(session, space_id, batch, project)
+        _stage(session, batch, project)
+        written += int(session.execute(text(write), {"space_id": space_id}).rowcount)  # type: ignore[attr-defined]
+        session.execute(text(done), {"space_id": space_id})
     return written
 
 
-def _put_batch(session: Session, space_id: int, batch: Sequence[VectorRow], project: Project) -> int:
+def _stage(session: Session, batch: Sequence[VectorRow], project: Project) -> None:
+    """Send a batch to the server, into a table of this transaction's own."""
     raw = _stack([row[3] for row in batch])
     projected = np.asarray(project(raw), dtype=np.float32)
     if projected.shape != (len(batch), PROJECTED_SIZE):
@@ -65,20 +108,6 @@ def _put_batch(session: Session, space_id: int, batch: Sequence[VectorRow], proj
         cursor.copy_expert(_COPY, io.BytesIO(b"".join(_copy_stream(batch, raw, projected))))
     finally:
         cursor.close()
-    # FOR KEY SHARE waits for whoever is deleting the photo or changing the label (``catalogue.locking``), and
-    # then sees what they did; it is in nobody else's way.
-    written = session.execute(
-        text(
-            "INSERT INTO reference_vectors (space_id, image_id, product_id, label, raw, projected) "
-            "SELECT :space_id, images.id, products.id, products.label, staged.raw, staged.projected "
-            "FROM staged_vectors AS staged JOIN images ON images.id = staged.image_id "
-            "JOIN products ON products.id = images.product_id FOR KEY SHARE OF images, products "
-            "ON CONFLICT (image_id, space_id) DO UPDATE SET product_id = excluded.product_id, "
-            "label = excluded.label, raw = excluded.raw, projected = excluded.projected"
-        ),
-        {"space_id": space_id},
-    )
-    return int(written.rowcount)  # type: ignore[attr-defined]
 
 
 def _stack(vectors: Sequence[Float32]) -> Float32:
@@ -113,15 +142,18 @@ def relabel(session: Session, product_ids: Sequence[int]) -> int:
 
     Returns the number of vectors changed.
     """
-    changed = session.execute(
-        text(
-            "UPDATE reference_vectors SET label = products.label FROM products "
-            "WHERE products.id = reference_vectors.product_id AND products.id = ANY(:ids) "
-            "AND reference_vectors.label <> products.label"
-        ),
-        {"ids": list(product_ids)},
-    )
-    return int(changed.rowcount)  # type: ignore[attr-defined]
+    changed = 0
+    for table in _TABLES:
+        done = session.execute(
+            text(
+                f"UPDATE {table} SET label = products.label FROM products "  # noqa: S608 - a name of ours
+                f"WHERE products.id = {table}.product_id AND products.id = ANY(:ids) "
+                f"AND {table}.label <> products.label"
+            ),
+            {"ids": list(product_ids)},
+        )
+        changed += int(done.rowcount)  # type: ignore[attr-defined]
+    return changed
 
 
 def refresh_looks(session: Session, space_id: int, product_ids: Sequence[int]) -> None:
@@ -152,13 +184,16 @@ def refresh_looks(session: Session, space_id: int, product_ids: Sequence[int]) -
 def known_labels(session: Session, space_id: int) -> frozenset[str]:
     """Every label that has a photo in the space.
 
-    Walks the label index from one label to the next, so its cost grows with the labels, not the photos.
+    Walks the label indexes from one label to the next, so its cost grows with the labels, not the photos.
     """
-    walk = text(
-        "WITH RECURSIVE walk AS ("
-        "(SELECT label FROM reference_vectors WHERE space_id = :space_id ORDER BY label LIMIT 1) UNION ALL "
-        "SELECT (SELECT label FROM reference_vectors WHERE space_id = :space_id AND label > walk.label "
-        "ORDER BY label LIMIT 1) FROM walk WHERE walk.label IS NOT NULL"
-        ") SELECT label FROM walk WHERE label IS NOT NULL"
-    )
-    return frozenset(session.scalars(walk, {"space_id": space_id}))
+    found: set[str] = set()
+    for table in _TABLES:
+        walk = text(
+            "WITH RECURSIVE walk AS ("  # noqa: S608 - a name of ours
+            f"(SELECT label FROM {table} WHERE space_id = :space_id ORDER BY label LIMIT 1) UNION ALL "
+            f"SELECT (SELECT label FROM {table} WHERE space_id = :space_id AND label > walk.label "
+            "ORDER BY label LIMIT 1) FROM walk WHERE walk.label IS NOT NULL"
+            ") SELECT label FROM walk WHERE label IS NOT NULL"
+        )
+        found.update(session.scalars(walk, {"space_id": space_id}))
+    return frozenset(found)

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from models.backbone.locking import exclusive
 from models.backbone.preprocessing import PREPROCESSING
 from models.backbone.projection import Projection
 from models.backbone.runtimes import OpenVinoBackbone
@@ -122,6 +125,31 @@ def find_backbone(source: str, home: Path) -> PreparedBackbone:
     return PreparedBackbone(folder, _read_space(folder, record.identifier, resolved.label))
 
 
+def find_prepared(identifier: str, home: Path) -> PreparedBackbone:
+    """The prepared backbone that makes the space ``identifier``, whatever it was prepared from.
+
+    :raise BackboneNotReady: it has not been prepared here.
+    :raise BackboneError: prepared, but its description is damaged.
+    """
+    folder = backbones_folder(home) / identifier
+    if not (folder / SPACE_FILE).is_file():
+        raise BackboneNotReady(
+            f"the backbone of space {identifier} is not prepared here ({folder} is missing): copy that folder from "
+            f"where it was made, or run {PREPARE_COMMAND} with PICKTURE_WEIGHTS set to its weights"
+        )
+    return PreparedBackbone(folder, _read_space(folder, identifier))
+
+
+def load_space(
+    identifier: str, home: Path, runtime: Runtime = "openvino", *, threads: int = 0, streams: int = 1
+) -> OpenVinoBackbone:
+    """``load_backbone`` by the space that it makes.
+
+    :raise BackboneNotReady, BackboneError: see ``find_prepared``.
+    """
+    return _load(find_prepared(identifier, home), runtime, threads, streams)
+
+
 def load_backbone(
     source: str, home: Path, runtime: Runtime = "openvino", *, threads: int = 0, streams: int = 1
 ) -> OpenVinoBackbone:
@@ -134,7 +162,10 @@ def load_backbone(
     :raise BackboneError: a file is missing or its SHA-256 differs from the manifest.
     :raise UsageError: another runtime.
     """
-    prepared = find_backbone(source, home)
+    return _load(find_backbone(source, home), runtime, threads, streams)
+
+
+def _load(prepared: PreparedBackbone, runtime: Runtime, threads: int, streams: int) -> OpenVinoBackbone:
     if runtime == "openvino":
         verify_files(prepared.folder, (*IR_FILES, PROJECTION_FILE, SPACE_FILE))
         kind, network = OpenVinoBackbone, prepared.folder / IR_FILES[0]
@@ -146,6 +177,29 @@ def load_backbone(
     else:
         raise UsageError(f"runtime {runtime!r} came; expected openvino or tensorflow")
     return kind(network, prepared.space, prepared.load_projection(), threads=threads, streams=streams)
+
+
+def remove_prepared(identifier: str, home: Path) -> bool:
+    """Remove the prepared backbone of a space, and what says that a weight source was prepared as it.
+
+    Returns whether there was one. The weights themselves stay: it can be prepared again.
+    :raise BackboneError: another is being prepared at this moment, or a record is unreadable.
+    """
+    root = backbones_folder(home)
+    folder = root / identifier
+    if not folder.is_dir():
+        return False
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(root / "prepare.lock", wait=False))
+        except BlockingIOError as error:
+            raise BackboneError("a backbone is being prepared; wait for its end, and try again") from error
+        for path in (root / "sources").glob("*.json"):
+            if _record_at(path).identifier == identifier:
+                path.unlink()
+        gone = folder.rename(root / f".dropped-{identifier}")
+        shutil.rmtree(gone)
+    return True
 
 
 def require_space(backbone: Backbone, expected: str) -> None:
@@ -166,10 +220,12 @@ def read_record(home: Path, source: WeightSource) -> SourceRecord | None:
     :raise BackboneError: the record is unreadable.
     """
     path = record_path(home, source)
+    return _record_at(path) if path.exists() else None
+
+
+def _record_at(path: Path) -> SourceRecord:
     try:
         return SourceRecord(**json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError, TypeError) as error:
         raise BackboneError(f"{path} is damaged ({error}); run {PREPARE_COMMAND}") from error
 
@@ -226,7 +282,8 @@ def write_record(home: Path, source: WeightSource, record: SourceRecord) -> None
     temporary.replace(path)
 
 
-def _read_space(folder: Path, identifier: str, label: str) -> Space:
+def _read_space(folder: Path, identifier: str, label: str | None = None) -> Space:
+    """label: how the weights are called now; by default as when they were prepared."""
     path = folder / SPACE_FILE
     try:
         space = Space.from_json(path.read_text("utf-8"))
@@ -239,4 +296,4 @@ def _read_space(folder: Path, identifier: str, label: str) -> Space:
             f"{folder} was prepared for preprocessing {space.preprocessing}, this version does "
             f"{PREPROCESSING}; run {PREPARE_COMMAND}"
         )
-    return replace(space, weights=label)
+    return space if label is None else replace(space, weights=label)

@@ -24,6 +24,7 @@ from models.classifiers.fcn import FcnClassifier
 from models.classifiers.knn import KnnClassifier
 from models.classifiers.svm import SvmClassifier
 from models.errors import SplitError
+from models.training.care.teaching import Care, take_care_of_both
 from models.training.data import TrainingPhotos, trainable_labels
 from models.training.fit.fcn import FcnFit, FcnSettings, fit_fcn
 from models.training.fit.svm import C_GRID, SvmFit, fit_svm, search_c
@@ -70,11 +71,13 @@ class CrossFit:
 @dataclass(frozen=True, slots=True)
 class CrossFitSettings:
     """How to cross-fit. c_grid with one value fits without a search; hide_labels False skips the
-    judging of new and near-foreign products."""
+    judging of new and near-foreign products. care: what FCN and SVM are fitted on where labels look wrong; every photo
+    is judged, and counts as right or wrong, under the label it bears."""
 
     fcn: FcnSettings = field(default_factory=FcnSettings)
     c_grid: Sequence[float] = C_GRID
     hide_labels: bool = True
+    care: Care = Care.SELFIE
     seed: int = 0
 
 
@@ -162,6 +165,7 @@ def _fit_at(
     )
     if len(taught) < 2 or not len(validation):
         return _Fit(None, None, grid[0], (), {"fcn": 0.0, "svm": 0.0})
+    training, validation = take_care_of_both(training, validation, settings.care, settings.seed)
     augmented = training.augmented()
     load_keras()  # importing it takes seconds, which are not fitting
     started = time.perf_counter()

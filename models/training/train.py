@@ -17,6 +17,9 @@ from models.classifiers.fcn import FcnClassifier
 from models.classifiers.knn import KnnClassifier
 from models.classifiers.svm import SvmClassifier
 from models.errors import NotEnoughData
+from models.training.care.confusions import Answered
+from models.training.care.findings import data_care
+from models.training.care.teaching import Cared, take_care
 from models.training.crossfit import (
     LEAST_PHOTOS_TO_TRAIN,
     CrossFit,
@@ -33,6 +36,7 @@ from models.training.fit.verdict import fit_verdict
 from models.training.fit.vote import fit_vote
 from models.training.measures import expected_calibration_error, macro_f1, summary, top_k
 from models.training.reports.tables import (
+    VotedPhoto,
     augmentation_table,
     new_label_table,
     rules_table,
@@ -58,7 +62,8 @@ five times as long as two, and one was hardly slower than two (docs/decisions/00
 class Trained:
     """The fitted parts of a bundle and everything measured on the way.
 
-    seen_by_backbone: as in ``TrainingData``; ``fit`` holds such photos too.
+    seen_by_backbone: as in ``TrainingData``; ``fit`` holds such photos too. photos: what was trained on, hold-out
+    included, for the report's map of bottlenecks; None draws none.
     """
 
     fcn: FcnClassifier | None
@@ -69,6 +74,7 @@ class Trained:
     metrics: dict[str, Any]
     fit: CrossFit
     seen_by_backbone: frozenset[str] = frozenset()
+    photos: TrainingPhotos | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,22 +121,33 @@ def _train(data: TrainingData, settings: CrossFitSettings, progress: Progress) -
     progress("without augmentation, for comparison")
     plain = _without_variants(data, settings)
     progress("final fit")
-    fcn, svm, seconds = _final(data, fit, settings)
-    metrics = _metrics(data, fit, plain, (known, new, foreign, far))
+    cared = _taught(data, settings)
+    fcn, svm, seconds = _final(data, cared.photos, fit, settings)
+    voted = voted_photos(known, data.split.folds)
+    metrics = _metrics(data, fit, plain, (known, new, foreign, far), voted)
+    progress("data care")
+    metrics["data_care"] = data_care(data.photos, _answered(voted), cared, settings.care)
     metrics["data"]["labels_trained"] = len(fcn.known) if fcn is not None else 0
     metrics["hold_out"] = _hold_out(data, fcn, svm, Vote(vote))
     metrics["seconds"] = {**seconds, "total": time.perf_counter() - started}
     metrics["settings"] = {"vote": vote.to_json(), "verdict": verdict.to_json()}
     metrics["c"] = {"folds": fit.c, "final": _final_c(fit)}
     types, metrics["types"] = _types(data)
-    return Trained(fcn, svm, types, vote, verdict, metrics, fit, data.seen_by_backbone)
+    return Trained(fcn, svm, types, vote, verdict, metrics, fit, data.seen_by_backbone, data.photos)
+
+
+def _answered(voted: Sequence[VotedPhoto]) -> list[Answered]:
+    return [Answered(p.photo.content_hash, p.truth, next(iter(p.ranked["vote"]), None)) for p in voted]
 
 
 def _metrics(
-    data: TrainingData, fit: CrossFit, plain: CrossFit | None, groups: tuple[list[Judged], ...]
+    data: TrainingData,
+    fit: CrossFit,
+    plain: CrossFit | None,
+    groups: tuple[list[Judged], ...],
+    photos: Sequence[VotedPhoto],
 ) -> dict[str, Any]:
     known, new, foreign, far = groups
-    photos = voted_photos(known, data.split.folds)
     seen = data.seen_by_backbone & set(data.photos.hashes)
     everything = voted_photos(fit.known, data.split.folds, seen) if seen else []
     labels = data.photos.labels
@@ -162,17 +179,22 @@ def _without_variants(data: TrainingData, settings: CrossFitSettings) -> CrossFi
     return cross_fit(bare, data.split, data.far_foreign[:0], replace(settings, hide_labels=False))
 
 
-def _final(
-    data: TrainingData, fit: CrossFit, settings: CrossFitSettings
-) -> tuple[FcnClassifier | None, SvmClassifier | None, dict[str, float]]:
-    """Fit on everything but the hold-out, as long and as hard as the folds found best.
-
-    Without early stopping (the paper's setting) there was nothing to find: its steps are done as they are.
-    """
+def _taught(data: TrainingData, settings: CrossFitSettings) -> Cared:
+    """What the published FCN and SVM learn: labels with photos enough, outside the hold-out, with care."""
     photos = _developed(data)
     taught = trainable_labels(photos.labels, LEAST_PHOTOS_TO_TRAIN)
     photos = photos.subset(np.array([i for i, label in enumerate(photos.labels) if label in taught], np.intp))
-    if len(taught) < 2 or not fit.steps:
+    return take_care(photos, settings.care, settings.seed)
+
+
+def _final(
+    data: TrainingData, photos: TrainingPhotos, fit: CrossFit, settings: CrossFitSettings
+) -> tuple[FcnClassifier | None, SvmClassifier | None, dict[str, float]]:
+    """Fit on ``photos``, as long and as hard as the folds found best.
+
+    Without early stopping (the paper's setting) there was nothing to find: its steps are done as they are.
+    """
+    if len(set(photos.labels)) < 2 or not fit.steps:
         return None, None, {"fcn": 0.0, "svm": 0.0}
     augmented = photos.augmented()
     grown = data.split.folds / (data.split.folds - 1) / 0.9

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 
 import pytest
 from flask import Flask, g
+from sqlalchemy.exc import OperationalError
 
 from app import errors as app_errors
 from app.api import headers, problems
@@ -40,10 +42,16 @@ EXPECTED = {
     "conflict": 409,
     "job_running": 409,
     "job_ended": 409,
+    "review_decided": 409,
+    "review_flagged": 409,
+    "review_limit": 409,
     "precondition_failed": 412,
     "precondition_required": 428,
     "no_earlier_model": 409,
     "space_mismatch": 409,
+    "space_incomplete": 409,
+    "space_in_use": 409,
+    "space_not_found": 404,
     "catalogue_changed": 409,
     "not_found": 404,
     "product_not_found": 404,
@@ -52,6 +60,7 @@ EXPECTED = {
     "media_not_found": 404,
     "key_not_found": 404,
     "job_not_found": 404,
+    "review_item_not_found": 404,
     "model_not_found": 404,
     "database_error": 503,
     "database_unavailable": 503,
@@ -141,6 +150,34 @@ def test_an_unexpected_exception_shows_the_client_nothing_of_itself(
     }
     assert answer.headers["X-Request-Id"] in caplog.text
     assert "hunter2" in caplog.text
+
+
+class _DiskFull(Exception):
+    """What psycopg2 raises where PostgreSQL cannot write."""
+
+    pgcode = "53100"
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/var/lib/secret"), 503, "storage_full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 503, "storage_full"),
+        (OSError(errno.EIO, "Input/output error"), 500, "internal"),
+        (OperationalError("INSERT ...", {}, _DiskFull("could not extend file")), 503, "storage_full"),
+        (OperationalError("SELECT 1", {}, Exception("connection refused")), 503, "database_unavailable"),
+    ],
+    ids=["full", "quota", "other", "database-full", "database-away"],
+)
+def test_a_full_disk_is_told_apart(bare: Flask, raised: Exception, status: int, code: str) -> None:
+    @bare.get("/")
+    def fail() -> str:
+        raise raised
+
+    answer = bare.test_client().get("/")
+    assert (answer.status_code, answer.get_json()["code"]) == (status, code)
+    assert "secret" not in answer.text
+    assert ("Retry-After" in answer.headers) is (status == 503)
 
 
 def test_invalid_fields_are_listed(bare: Flask) -> None:

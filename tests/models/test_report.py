@@ -18,9 +18,11 @@ from models.training.bottlenecks.descriptor import SCENE_SIZE
 from models.training.crossfit import CrossFit
 from models.training.data import TrainingPhotos
 from models.training.measures import summary
-from models.training.reports.html import thumbnail, write_evaluation_report, write_report
+from models.training.reports.html import write_evaluation_report, write_report
+from models.training.reports.pictures import thumbnail
+from models.training.reports.plots import bottleneck_map
 from models.training.reports.review import review_photos
-from models.training.reports.tables import voted_photos
+from models.training.reports.tables import rejection_curve, voted_photos
 from models.training.splits import make_split
 from models.training.train import Trained, TrainingData, train
 from tests.contracts.neighbours import unit
@@ -114,7 +116,17 @@ def test_a_training_report_with_everything(run: Run, tmp_path: Path) -> None:
     for name in ("fcn", "knn", "svm", "vote"):
         assert f"<td>{name}</td>" in text
     assert f"{100 * trained.metrics['table3']['vote']['top1']['mean']:.1f} %" in text
-    assert reader.seen.count("svg") == 2, "the reliability curve and the learning curve"
+    assert reader.seen.count("svg") == 4, "reliability, loss, validation Top-1 and rejection"
+    assert sum(source.startswith("data:image/png") for source in reader.pictures) == 1, "the map of bottlenecks"
+    for words in (
+        "Data care",
+        "label is probably wrong: 0",
+        "hard to tell apart",
+        "Nearly the same photo",
+        "Map of the photos",
+    ):
+        assert words in text
+    assert len(text) < 3_000_000
     assert "Too few photos: 14 labels" in text
     assert "4 photos were seen by the backbone" in text
     assert f"{len(trained.fit.known)} in all, which flatters" in text
@@ -126,7 +138,7 @@ def test_pictures_are_embedded_as_small_jpegs_and_nothing_is_loaded_from_elsewhe
     write_report(tmp_path / "report.html", ABOUT, with_review(run.trained, run.data), picture)
     text, reader = read(tmp_path / "report.html")
     assert len(reader.pictures) > 10
-    for source in reader.pictures:
+    for source in (source for source in reader.pictures if not source.startswith("data:image/png")):
         kind, data = source.split(",", 1)
         assert kind == "data:image/jpeg;base64"
         image = Image.open(BytesIO(base64.b64decode(data)))
@@ -153,9 +165,135 @@ def test_photos_that_are_gone_or_damaged_leave_their_place_empty(run: Run, tmp_p
         raise FileNotFoundError(name)
 
     write_report(tmp_path / "report.html", ABOUT, with_review(run.trained, run.data), lost)
-    assert read(tmp_path / "report.html")[1].pictures == []
+    pictures = read(tmp_path / "report.html")[1].pictures
+    assert [source.split(",")[0] for source in pictures] == ["data:image/png;base64"], "the map needs no photo"
     assert thumbnail(lambda name: b"no photo", "x") == ""
     assert thumbnail(picture, "x").startswith("data:image/jpeg")
+
+
+FINDINGS: dict[str, Any] = {
+    "mislabels": {
+        "count": 60,
+        "noise": 0.2,
+        "photos": [{"photo": "p1", "label": NASTY, "suggested": "oat", "margin": 0.1}] * 30,
+        "advice": "look at each photo",
+    },
+    "confusable": {
+        "count": 1,
+        "pairs": [
+            {
+                "first": "oat",
+                "second": NASTY,
+                "as_second": 3,
+                "as_first": 1,
+                "first_photos": 9,
+                "second_photos": 8,
+                "first_examples": ["p2"],
+                "second_examples": [],
+                "count": 4,
+            }
+        ],
+        "advice": "photograph what tells the two apart",
+    },
+    "twins": {
+        "count": 2,
+        "pairs": [{"photos": ["p3", "p4"], "labels": ["oat", NASTY], "cosine": 0.991}],
+        "advice": "keep the photo where it belongs",
+    },
+    "balance": {"median": 6.0, "smaller": 0.5, "larger": 0.75, "did": "nothing", "advice": "photograph more"},
+    "training": {"care": "selfie", "did": "FCN and SVM learned", "photos": 5, "left_out": 2, "relabelled": 7},
+    "drift": {
+        "before": 300,
+        "now": 200,
+        "level": "large",
+        "versions": 2,
+        "changes": [
+            {
+                "name": "nearest",
+                "psi": 0.4,
+                "bound": 0.05,
+                "level": "large",
+                "shares": {},
+                "advice": "add phone photos",
+            },
+            {"name": "score", "psi": 0.01, "bound": 0.05, "level": "none", "shares": {}, "advice": "retrain"},
+        ],
+    },
+}
+
+
+def with_findings(trained: Trained, **parts: Any) -> Trained:
+    return replace(trained, metrics={**trained.metrics, "data_care": {**FINDINGS, **parts}})
+
+
+def test_data_care_shows_findings_pictures_and_what_to_do(run: Run, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def load(name: str) -> bytes:
+        asked.append(name)
+        return picture()
+
+    write_report(tmp_path / "report.html", ABOUT, with_findings(with_review(run.trained, run.data)), load)
+    text, reader = read(tmp_path / "report.html")
+    for words in (
+        "label is probably wrong: 60",
+        "looks like <strong>oat</strong>",
+        "<td>3 of 9</td><td>1 of 8</td>",
+        "likeness 0.991",
+        "2 photos left\nout, 7 learned under another label",
+        "Top-1 of labels with fewer photos than the median\n50.0 %, of the others 75.0 %",
+        "200 searches of the last 30 days against 300 before",
+        "add phone photos",
+        "2 model versions answered",
+    ):
+        assert words in text, words
+    assert "<td>retrain</td>" not in text
+    assert {"p1", "p2", "p3", "p4"} <= set(asked)
+    assert asked.count("p1") == 1, "each photo is read once"
+    assert "<script" not in text
+    assert reader.open == []
+
+
+def test_too_few_searches_are_said_and_none_kept_shows_nothing(run: Run, tmp_path: Path) -> None:
+    trained = with_review(run.trained, run.data)
+    few = {"before": 3, "now": 2, "level": "none", "versions": 1, "changes": []}
+    write_report(tmp_path / "few.html", ABOUT, with_findings(trained, drift=few), picture)
+    assert "Not available: 2 searches in the last 30 days and 3 before" in (tmp_path / "few.html").read_text("utf-8")
+    write_report(tmp_path / "none.html", ABOUT, trained, picture)
+    assert "searches" not in (tmp_path / "none.html").read_text("utf-8")
+
+
+def test_the_map_is_the_same_each_time_and_small_catalogues_have_none(run: Run) -> None:
+    photos = run.data.photos
+    one = bottleneck_map(photos, frozenset(photos.hashes[:3]))
+    assert one == bottleneck_map(photos, frozenset(photos.hashes[:3]))
+    assert one != bottleneck_map(photos)
+    image = Image.open(BytesIO(base64.b64decode(one.split(",", 1)[1])))
+    assert image.size == (946, 726)
+    assert bottleneck_map(photos.subset(np.arange(29))) == ""
+
+
+def test_the_map_draws_a_sample_of_many_photos(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def places(vectors: Any, seed: int) -> Any:
+        drawn.append(len(vectors))
+        return np.zeros((len(vectors), 2), np.float32)
+
+    monkeypatch.setattr("models.training.reports.plots._embed", places)
+    monkeypatch.setattr("models.training.reports.plots.MAP_PHOTOS", 40)
+    assert bottleneck_map(run.data.photos)
+    assert drawn == [40]
+
+
+def test_the_rejection_curve_goes_from_accepting_all_to_rejecting_all() -> None:
+    curve = rejection_curve([0.9, 0.8, 0.7, 0.2], [0.5, 0.75], [])
+    assert curve["far"] == []
+    assert (curve["false_reject"][0], curve["false_reject"][-1]) == (0.0, 1.0)
+    assert (curve["near"][0], curve["near"][-1]) == (1.0, 0.0)
+    assert curve["false_reject"] == sorted(curve["false_reject"])
+    assert curve["near"] == sorted(curve["near"], reverse=True)
+    assert rejection_curve([], [0.5], [0.5]) == {"false_reject": [], "near": [], "far": []}
 
 
 def knn_only(shots: dict[str, list[int]], *, all_seen: bool = False) -> Trained:

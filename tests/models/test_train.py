@@ -19,7 +19,7 @@ from models.training.fit.vote import fit_platt, fit_vote, rank_sum
 from models.training.measures import summary
 from models.training.reports.tables import augmentation_table, new_label_table, rules_table, table3, voted_photos
 from models.training.splits import make_split
-from models.training.train import Trained, TrainingData, _final, _hold_out, train
+from models.training.train import Trained, TrainingData, _final, _hold_out, _taught, train
 from models.verdict import VerdictSettings
 from models.vote import Vote, VoteSettings, platt
 from tests.models.conftest import FOLDS, Run
@@ -136,8 +136,9 @@ def test_the_final_fit_does_as_many_steps_as_the_folds_found_best_or_the_papers(
     monkeypatch.setattr(training, "fit_fcn", recorded)
     found = CrossFit(steps=[100, 300, 200], c=[1.0, 10.0])
     with threadpool_limits(1, user_api="blas"):
-        _final(run.data, found, CrossFitSettings(fcn=FcnSettings(patience=5)))
-        _final(run.data, found, CrossFitSettings(fcn=FcnSettings.paper()))
+        for fcn in (FcnSettings(patience=5), FcnSettings.paper()):
+            settings = CrossFitSettings(fcn=fcn)
+            _final(run.data, _taught(run.data, settings).photos, found, settings)
     assert (asked[0].max_steps, asked[0].patience) == (round(200 * 2 / 0.9), 0)
     assert (asked[1].max_steps, asked[1].patience) == (1_000_000, 0)
     held = set(run.data.split.role("hold_out"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from sqlalchemy import distinct, func, select
@@ -14,6 +15,9 @@ from app.store.tables import Brand, Image, Product
 
 MIN_ORIGINALS = 20
 """Photos a label should have before variants are made (KIEE 69(7), 2020, section on the training data)."""
+
+IMBALANCE = 5.0
+"""Most over median photos a label from which imbalance is a finding."""
 
 SHOWN = 20
 """Examples a finding lists; counts are complete."""
@@ -85,6 +89,7 @@ def lint(session: Session) -> LintReport:
     findings = [
         _without_photos(session),
         _few_photos(session),
+        _imbalance(session),
         _shared_photos(session),
         _brand_spellings(session),
         _unknown(session, "price", "give a price: a price filter leaves these products out"),
@@ -120,6 +125,24 @@ def _few_photos(session: Session) -> Finding:
         (f"{label} ({number})" for label, number in rows),
         f"labels with fewer than {MIN_ORIGINALS} photos",
         "photograph them from other sides, at other places and in other light",
+    )
+
+
+def _imbalance(session: Session) -> Finding:
+    """Labels with at least ``IMBALANCE`` times the median number of photos, most first."""
+    count = func.count(distinct(Image.content_hash))
+    rows = session.execute(
+        select(Product.label, count)
+        .join(Image, Image.product_id == Product.id)
+        .group_by(Product.label)
+        .order_by(count.desc(), Product.label)
+    ).all()
+    usual = median(number for _, number in rows) if rows else 0
+    return _finding(
+        "imbalance",
+        (f"{label} ({number})" for label, number in rows if number >= IMBALANCE * usual),
+        f"labels with {IMBALANCE:g} times as many photos as usual ({usual:g}) or more",
+        "answers are drawn towards them: photograph the labels that have few",
     )
 
 

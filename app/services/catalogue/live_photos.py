@@ -7,6 +7,9 @@ The bottleneck cache under ``HOME/bottlenecks`` is left to the jobs: it has one 
 hours, and it wants the eight variants as well. The next ``python -m app bottlenecks`` computes original and variants of
 what came in here, and finds the reference vector in place.
 
+What other live spaces then lack (``app.store.outbox``) is noted in the same transaction; it needs networks that this
+process does not have. Where another space has taken over since this process last looked, its model is loaded first.
+
 Photos go to the media store before the rows. When the rows then fail, these files stay, as after an import: named by
 content, they are in nobody's way, and the next attempt uses them.
 """
@@ -27,6 +30,7 @@ from app.services.catalogue.records import CatalogueRecord, find_record
 from app.services.serving import Served, ServedModel
 from app.store.database import transaction
 from app.store.media import MediaStore, PreparedImage, new_token, prepare_image
+from app.store.outbox import champion_space, record_photos
 from app.store.tables import Image, Product, ReferenceVector, Space
 from app.store.text import clean
 from app.store.vectors import put_vectors, refresh_looks
@@ -67,6 +71,10 @@ class _Incoming:
         return self.prepared.stored.content_hash
 
 
+class _AnotherSpace(Exception):
+    """What was computed belongs to a space that is no longer served."""
+
+
 class PhotoEditor:
     """Adds and removes photos of single products. Any thread may call; the network lets them through in turns."""
 
@@ -88,13 +96,29 @@ class PhotoEditor:
         with transaction(self._engine) as session:
             _require(session.scalar(select(Product.id).where(Product.sku == sku)), sku)
         incoming = self._decode(uploads)
-        served = self._model.serving()
+        try:
+            return self._store(sku, incoming, self._model.serving(), only_if_served=True)
+        except _AnotherSpace:
+            # A process that cannot load the new model goes on with the one it has; the outbox tells the workers.
+            return self._store(sku, incoming, self._model.renewed(), only_if_served=False)
+
+    def _store(
+        self, sku: str, incoming: Mapping[str, _Incoming], served: Served | None, *, only_if_served: bool
+    ) -> AddedPhotos:
+        """Write the rows, and the vectors that ``served`` makes.
+
+        :raise _AnotherSpace: with ``only_if_served``, where another space than that of ``served`` is served by now.
+        """
         vectors = {} if served is None else self._look(sku, incoming, served)
         for photo in incoming.values():
             self._media.write(photo.prepared)
         with transaction(self._engine) as session:
             product_id = _require(own_product(session, sku), sku)
             added = _add_rows(session, product_id, incoming)
+            record_photos(session, [product_id])
+            # No promotion comes between this look and the commit: the record holds it off.
+            if only_if_served and served is not None and champion_space(session) not in (None, served.memory.space_id):
+                raise _AnotherSpace
             if served is not None:
                 # What someone removed since we looked is new again.
                 vectors |= {name: _bottleneck(served, incoming[name]) for name in added - vectors.keys()}

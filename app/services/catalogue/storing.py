@@ -29,8 +29,10 @@ from sqlalchemy.sql.dml import ReturningInsert
 from app.services.catalogue.rows import ProductRow
 from app.services.catalogue.vocabulary import among, category_key, chunks, ensure_brands, ensure_categories
 from app.store.media import StoredImage, new_token
-from app.store.tables import Brand, Category, Image, Product, ReferenceVector
+from app.store.outbox import live_spaces, record_photos, share_outbox
+from app.store.tables import Brand, Category, Image, Product
 from app.store.text import key
+from app.store.vectors import refresh_looks, relabel
 
 _PLAIN = [
     "sku",
@@ -218,11 +220,23 @@ def _upsert(columns: Collection[str]) -> ReturningInsert[str, int]:
 
 
 def write_images(session: Session, changes: ImageChanges, ids: Mapping[str, int]) -> None:
-    """Apply ``changes``; vectors of removed images go with them (foreign key)."""
+    """Apply ``changes``.
+
+    Vectors of removed images go with them (foreign key), and every live space's looks of their products follow; what
+    the live spaces lack of the added ones is noted.
+    """
+    share_outbox(session)
+    lost: set[int] = set()
     for part in chunks(changes.remove):
-        session.execute(delete(Image).where(Image.id == any_(literal(list(part), ARRAY(BigInteger)))))
+        gone = delete(Image).where(Image.id == any_(literal(list(part), ARRAY(BigInteger))))
+        lost.update(session.scalars(gone.returning(Image.product_id)))
     for part in chunks(changes.add):
         session.execute(insert(Image), [_image_row(ids[sku], image) for sku, image in part])
+    for part in chunks(sorted({ids[sku] for sku, _ in changes.add})):
+        record_photos(session, part)
+    for space_id in sorted(live_spaces(session)) if lost else ():
+        for part in chunks(sorted(lost)):
+            refresh_looks(session, space_id, part)
     if changes.move:
         moved = [
             {"id": number, "position": image.position, "source_name": image.source_name}
@@ -251,13 +265,4 @@ def _image_row(product_id: int, image: WantedImage) -> dict[str, Any]:
 def refresh_vector_labels(session: Session, product_ids: Iterable[int]) -> None:
     """The k-NN memory repeats each product's label: bring it up to date where a group changed."""
     for part in chunks(sorted(product_ids)):
-        session.execute(
-            update(ReferenceVector)
-            .where(
-                ReferenceVector.product_id == Product.id,
-                ReferenceVector.label.is_distinct_from(Product.label),
-                Product.id == any_(literal(list(part), ARRAY(BigInteger))),
-            )
-            .values(label=Product.label)
-            .execution_options(synchronize_session=False)
-        )
+        relabel(session, part)

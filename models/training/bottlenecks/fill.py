@@ -59,7 +59,7 @@ class FailedPhoto:
 class FillReport:
     """What a run did.
 
-    new, reused: images computed now, and stored before.
+    new, reused: images computed now, and stored before. new_photos: that lacked any and were computed now.
     failed: photos left out.
     seconds: wall time; seconds_network: inside the network; seconds_decode: decoding and varying, summed
         over the workers.
@@ -67,6 +67,7 @@ class FillReport:
 
     new: int
     reused: int
+    new_photos: int
     failed: tuple[FailedPhoto, ...]
     seconds: float
     seconds_network: float
@@ -171,6 +172,7 @@ def fill_cache(
     return FillReport(
         new=run.new,
         reused=run.reused,
+        new_photos=len(tasks) - len(run.failed),
         failed=tuple(run.failed),
         seconds=time.perf_counter() - run.started,
         seconds_network=run.seconds_network,

@@ -29,6 +29,8 @@ from models.values import CLASSIFIER_NAMES, VerdictName
 from models.verdict import Verdict
 from models.vote import Vote
 
+_CURVE_POINTS = 41
+
 
 @dataclass(frozen=True, slots=True)
 class VotedPhoto:
@@ -157,6 +159,7 @@ def verdict_table(groups: Groups, folds: int) -> dict[str, Any]:
     near, far and new apart.
     """
     verdicts: dict[str, list[VerdictName]] = defaultdict(list)
+    beliefs: dict[str, list[float]] = defaultdict(list)
     right: dict[str, list[bool]] = defaultdict(list)
     calibrated = True
     for fold in range(folds):
@@ -169,6 +172,7 @@ def verdict_table(groups: Groups, folds: int) -> dict[str, Any]:
             for photo in (p for p in group if p.fold == fold):
                 ranking = vote.merge(photo.predictions)
                 verdicts[name].append(judge.judge(photo.predictions, ranking))
+                beliefs[name].append(judge.probability(photo.predictions, ranking))
                 right[name].append(bool(ranking.candidates) and ranking.candidates[0].label == photo.truth)
     table: dict[str, Any] = {"calibrated": calibrated}
     foreign = {"all": verdicts["near"] + verdicts["far"], "near": verdicts["near"], "far": verdicts["far"]}
@@ -176,7 +180,23 @@ def verdict_table(groups: Groups, folds: int) -> dict[str, Any]:
         table[name] = without_nan(verdict_rates(verdicts["known"], right["known"], strangers))
     table["new"] = without_nan(verdict_rates(verdicts["new"], right["new"], []))
     table["photos"] = {name: len(verdicts[name]) for name in ("known", "new", "near", "far")}
+    table["curve"] = rejection_curve(beliefs["known"], beliefs["near"], beliefs["far"])
     return table
+
+
+def rejection_curve(known: Sequence[float], near: Sequence[float], far: Sequence[float]) -> dict[str, list[float]]:
+    """What a single threshold would do: ``false_reject`` against ``near`` and ``far``, their false accepts.
+
+    known, near, far: the verdict's probabilities of "in the catalogue". A point each at the thresholds that reject
+    0, 2.5, 5 ... 100 % of the known photos; empty lists where there are no known photos, or none of a kind.
+    """
+    if not len(known):
+        return {"false_reject": [], "near": [], "far": []}
+    thresholds = np.append(np.quantile(known, np.linspace(0.0, 1.0, _CURVE_POINTS)[:-1]), np.inf)
+    curve = {"false_reject": [float(np.mean(np.array(known) < t)) for t in thresholds]}
+    for name, beliefs in (("near", near), ("far", far)):
+        curve[name] = [float(np.mean(np.array(beliefs) >= t)) for t in thresholds] if len(beliefs) else []
+    return curve
 
 
 def augmentation_table(fit: CrossFit, plain: CrossFit | None) -> dict[str, Any]:

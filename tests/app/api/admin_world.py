@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from flask.testing import FlaskClient
 from PIL import Image as PilImage
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine, make_url, text
 
 from app.config import Settings
 from app.factory import create_app
@@ -97,28 +97,51 @@ def publish(engine: Engine, home: Path, version: str, space_id: int, digest: str
         BundleStore(home).publish(session, version, space_id, digest, {"table3": version})
 
 
+def copy_vectors(engine: Engine, source: int, target: int) -> None:
+    """Have a space hold every reference photo that another does."""
+    with transaction(engine) as session:
+        session.execute(
+            text(
+                "INSERT INTO reference_vectors (space_id, image_id, product_id, label, raw, projected) "
+                "SELECT :target, image_id, product_id, label, raw, projected FROM reference_vectors "
+                "WHERE space_id = :source"
+            ),
+            {"source": source, "target": target},
+        )
+
+
+Network = Callable[[str], ServingFake]
+"""Gives a process the network of a space."""
+
+
 @contextmanager
-def two_processes(home: Path, database_url: str, *, model: bool = True) -> Iterator[TwoProcesses]:
-    """The shop in a database of its own, with or without a published model, and two processes that serve it."""
+def two_processes(
+    home: Path, database_url: str, *, model: bool = True, network: Network | None = None
+) -> Iterator[TwoProcesses]:
+    """The shop in a database of its own, with or without a published model, and two processes that serve it.
+
+    network: by default each process has one of its own, whatever space it is asked for.
+    """
     with new_database(database_url) as url:
-        text = url.render_as_string(hide_password=False)
+        url_text = url.render_as_string(hide_password=False)
         engine = make_engine(url)
         upgrade(engine)
         shop = build_shop(engine, MediaStore(home / "media"))
         if model:
             publish(engine, home, "v1", shop.space_id, write_model(home, "v1"))
-        both = [_process(home, text, shop) for _ in range(2)]
-        yield TwoProcesses(shop, home, engine, text, *both)
+        both = [_process(home, url_text, shop, network) for _ in range(2)]
+        yield TwoProcesses(shop, home, engine, url_text, *both)
         for process in both:
             process.container.close()
         engine.dispose()
 
 
-def _process(home: Path, url: str, shop: Shop) -> Process:
+def _process(home: Path, url: str, shop: Shop, network: Network | None) -> Process:
     engine = make_engine(make_url(url))
     backbone = ServingFake()
+    load = network or (lambda space: backbone)
     settings = Settings(home=home, threads=16)  # type: ignore[call-arg]
-    container = assemble(settings, engine, ModelLoader(engine, BundleStore(home), lambda: backbone))
+    container = assemble(settings, engine, ModelLoader(engine, BundleStore(home), load))
     application = create_app(container)
     admin, shopper = application.test_client(), application.test_client()
     admin.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {shop.admin_key}"

@@ -103,6 +103,12 @@ def live_product(url: str, bearer: dict[str, str], admin: dict[str, str]) -> Non
         assert "live" not in set(pool.map(first, range(16)))
 
 
+def metric_files(server: psutil.Process) -> list[Path]:
+    """The files of metrics that the workers of a server have mapped."""
+    regions = [region for worker in server.children() for region in worker.memory_maps()]
+    return [Path(region.path) for region in regions if region.path.endswith(".db")]
+
+
 def test_two_workers_answer_searches_at_once_and_stop_cleanly(
     shop: Shop, service_database_url: str, tmp_path: Path
 ) -> None:
@@ -142,6 +148,9 @@ def test_two_workers_answer_searches_at_once_and_stop_cleanly(
 
         text = requests.get(f"{url}/metrics", timeout=30).text
         assert 'pickture_searches_total{verdict="known"} 72.0' in text
+        mapped = metric_files(psutil.Process(process.pid))
+        assert mapped
+        assert not any(path.is_relative_to(tmp_path) for path in mapped), "a full state folder must not end a worker"
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
     log = (tmp_path / "service.log").read_text()
@@ -154,6 +163,7 @@ def test_two_workers_answer_searches_at_once_and_stop_cleanly(
     assert log.count("Booting worker with pid") == 2
     assert "Traceback" not in log
     assert not list((tmp_path / "run").rglob("tmp/*"))
+    assert not any(path.parent.exists() for path in mapped)
 
 
 def words_of(process: psutil.Process) -> list[str]:

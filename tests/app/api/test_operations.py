@@ -34,10 +34,19 @@ ROUTES = {
     ("POST", "/v1/admin/jobs"),
     ("GET", "/v1/admin/jobs/{job_id}"),
     ("POST", "/v1/admin/jobs/{job_id}/cancel"),
+    ("POST", "/v1/admin/retrain"),
+    ("GET", "/v1/admin/review"),
+    ("POST", "/v1/admin/review"),
+    ("GET", "/v1/admin/review/{query_id}"),
+    ("POST", "/v1/admin/review/{query_id}"),
+    ("GET", "/v1/admin/review/{query_id}/photo"),
+    ("DELETE", "/v1/admin/queries/{query_id}"),
+    ("GET", "/v1/admin/spaces"),
     ("POST", "/v1/sessions"),
     ("POST", "/v1/search"),
     ("POST", "/v1/recommendations"),
     ("POST", "/v1/feedback"),
+    ("DELETE", "/v1/feedback/{query_id}"),
     ("DELETE", "/v1/queries/{query_id}"),
     ("GET", "/v1/products"),
     ("GET", "/v1/products/{sku}"),
@@ -54,7 +63,14 @@ def test_alive_and_ready(anyone: FlaskClient, shop: Shop) -> None:
     assert anyone.get("/healthz").json == {"status": "alive"}
     answer = anyone.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json == {"status": "ready", "database": "ok", "model_version": VERSION, "weights": "fake"}
+    assert answer.json == {
+        "status": "ready",
+        "database": "ok",
+        "model_version": VERSION,
+        "weights": "fake",
+        "space": "fake-space",
+        "refused": None,
+    }
 
 
 def test_not_ready_without_a_model(anyone: FlaskClient, loader: KnnLoader) -> None:

@@ -228,7 +228,8 @@ def test_the_answer_is_remembered_and_the_photo_is_not(
     assert (row.model_version, row.verdict, row.category) == (VERSION, "known", "Fashion")
     assert row.photo_hash is None and row.session_id is not None
     assert row.candidates == [
-        {"label": c["label"], "sku": c["product"]["sku"], "score": c["score"]} for c in answer.json["candidates"]
+        {"label": c["label"], "sku": c["product"]["sku"], "score": c["score"], "votes": c["votes"]}
+        for c in answer.json["candidates"]
     ]
     assert not media.exists(content_hash(photo))
 

@@ -79,7 +79,7 @@ def clean(service_engine: Engine):  # type: ignore[no-untyped-def]
 @pytest.fixture
 def bundle_loader(service_engine: Engine, tmp_path: Path) -> ModelLoader:
     """The real loader around a fake network."""
-    return ModelLoader(service_engine, BundleStore(tmp_path), ServingFake)
+    return ModelLoader(service_engine, BundleStore(tmp_path), lambda space: ServingFake())
 
 
 @pytest.mark.usefixtures("clean")
@@ -150,7 +150,7 @@ def _digest(home: Path, version: str) -> str:
 
 def test_a_backbone_nobody_prepared_is_refused_with_the_command(tmp_path: Path) -> None:
     with pytest.raises(BackboneNotReady, match="train-bottlenecks"):
-        prepared_backbone(Settings(home=tmp_path))
+        prepared_backbone(Settings(home=tmp_path), "0" * 16)
 
 
 _SERVE_ONE_SEARCH = """
@@ -167,7 +167,7 @@ from tests.app.api.test_wiring import ServingFake
 settings = Settings.from_env()
 engine = open_database(settings)
 load_openvino()
-container = assemble(settings, engine, ModelLoader(engine, BundleStore(settings.home), ServingFake))
+container = assemble(settings, engine, ModelLoader(engine, BundleStore(settings.home), lambda space: ServingFake()))
 client = create_app(container).test_client()
 token = client.post("/v1/sessions", json={"app_key": sys.argv[1]}).json["token"]
 with open(sys.argv[2], "rb") as file:

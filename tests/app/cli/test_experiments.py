@@ -188,7 +188,7 @@ def test_labels_and_categories_print_a_table_and_write_their_json(
         assert all(word in told.stdout for word in words), told.stdout
         written = json.loads((shop.settings.home / "experiments" / f"{arguments[0]}.json").read_text())
         assert written["catalogue"] == {"photos": 24, "labels": 4, "variants": 0, "seen_by_backbone": 0}
-        assert written["weights"] == "interim"
+        assert written["weights"] == "embedded"
 
 
 def test_hyper_parameters_prints_every_part(shop: LearningShop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +218,48 @@ def test_hyper_parameters_prints_every_part(shop: LearningShop, monkeypatch: pyt
     assert told.exit_code == 0, told.output
     for words in ("fitted on 20", "trained on 2", "SVM C 30, 1 variants", "50.0 / 100.0", "+10.0 (-10.0 to +30.0)"):
         assert words in told.stdout
+
+
+def test_mislabels_prints_what_is_found_and_what_care_keeps(
+    shop: LearningShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cell(mean: float) -> dict[str, float]:
+        return {"mean": mean, "std": 0.02}
+
+    table = {rule: {m: cell(0.5) for m in ("top1", "top5", "macro_f1")} for rule in ("knn", "vote")}
+    suspected = {
+        "photos": 30,
+        "precision": 0.9,
+        "recall": 0.7,
+        "noise": 0.2,
+        "refurbished": 0,
+        "refurbished_precision": None,
+    }
+    found = {
+        "precision": {"confident": cell(0.875), "selfie": cell(1.0)},
+        "suspected": {name: {"mean": value, "std": None} for name, value in suspected.items()},
+    }
+    care = {"none": table, "selfie": table}
+    kept = {"selfie": {rule: {"top1": 0.72, "top5": None, "macro_f1": None} for rule in table}}
+    rows = [
+        {"share": 0.0, "seeds": 2, "found": {}, "found_scenes": {}, "care": care, "kept": kept},
+        {"share": 0.2, "seeds": 2, "found": found, "found_scenes": found, "care": care, "kept": kept},
+    ]
+    asked: list[Any] = []
+    monkeypatch.setattr("app.cli.experiments.measure_care", lambda *a, **k: asked.append(a) or rows)
+    make_split_file(shop)
+    told = experiment(shop, "mislabels", "--share", "0.2", "--seeds", "2", "--without-variants")
+    assert told.exit_code == 0, told.output
+    for words in (
+        "20% of the labels wrong, 2 seeds",
+        "single photos: precision at recall 0.5: confident 87.5 ± 2.0, selfie 100.0 ± 2.0",
+        "30 suspected, 90 % of them rightly, 70 % of the wrong found; 0 refurbished, n/a of them wrong before",
+        "whole scenes",
+    ):
+        assert words in told.stdout, told.stdout
+    assert told.stdout.count("72 %") == 2, "once a rule, and not where no label is wrong"
+    assert asked[0][2:] == ((0.2,), 2)
+    assert json.loads((shop.settings.home / "experiments" / "mislabels.json").read_text())["rows"][1]["share"] == 0.2
 
 
 def test_rendered_products_need_no_catalogue(bare_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ Learned = tuple[LearningShop, dict[str, Any], dict[str, Any]]
 def test_bottlenecks_tells_what_it_computed_and_a_second_run_computes_nothing(learned: Learned) -> None:
     shop, filled, _ = learned
     assert (filled["photos"], filled["vectors"], filled["fill"]["new"]) == (12, 12, 24)
-    assert filled["weights"] == "interim"
+    assert filled["weights"] == "embedded"
     assert filled["network_ms_per_image"] > 0
     again = invoke(shop, "bottlenecks", "--variant", "blur")
     assert again.exit_code == 0

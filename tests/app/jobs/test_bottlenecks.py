@@ -51,7 +51,7 @@ def test_filling_twice_computes_nothing_anew(shop: LearningShop) -> None:
     assert (first.photos, first.fill.new, first.fill.reused, first.vectors) == (6, 12, 0, 6)
     assert (second.photos, second.fill.new, second.fill.reused, second.vectors) == (6, 0, 12, 0)
     assert first.space == second.space
-    assert first.weights == "interim"
+    assert first.weights == "embedded"
     assert second.fill.seconds_network == 0.0
 
 

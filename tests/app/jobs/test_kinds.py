@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.jobs.kinds import KINDS, run_bottlenecks, run_train, work_of
+from app.jobs.kinds import KINDS, run_bottlenecks, run_retrain, run_train, work_of
 from app.jobs.process import LOG_LINES, JobProcess
 from app.jobs.reporting import MAX_ROW_ERRORS, FollowUp, Outcome, Reporter
 from app.store.jobs import Report
@@ -60,8 +60,57 @@ def test_bottlenecks_and_training_tell_what_they_did(shop: LearningShop, monkeyp
     container.close()
 
 
+def test_a_training_that_was_ended_before_its_report_publishes_once(
+    shop: LearningShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.training.FAR_FOREIGN_PHOTOS", 4)
+    container = assemble(shop.settings, shop.engine)
+    run_bottlenecks(container, uuid4(), {"originals_only": True}, Reporter(io.StringIO()))
+    job_id = uuid4()
+    payload = {"folds": 2, "without_variants": True}
+    first, second = (run_train(container, job_id, payload, Reporter(io.StringIO())) for _ in range(2))
+    assert first == second
+    assert [model.version for model in container.versions.all()] == [first.result["version"]]
+    another = run_train(container, uuid4(), payload, Reporter(io.StringIO()))
+    assert len(container.versions.all()) == 2 and another.result["version"] != first.result["version"]
+    container.close()
+
+
+def test_a_retraining_tells_what_was_new_and_what_was_decided(
+    shop: LearningShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Products of two photos have no hold-out: the second model is kept for a person to look at."""
+    monkeypatch.setattr("app.jobs.training.FAR_FOREIGN_PHOTOS", 4)
+    container = assemble(shop.settings, shop.engine)
+    out = io.StringIO()
+    first = run_retrain(container, uuid4(), {"folds": 2}, Reporter(out))
+    json.dumps(first.result, allow_nan=False)
+    assert (first.result["promoted"], first.result["reason"]) == (True, "first model")
+    assert (first.result["bottlenecks"]["new_photos"], first.result["bottlenecks"]["computed"]) == (6, 54)
+    shares = [line["progress"] for line in said(out) if "progress" in line]
+    assert shares == sorted(shares) and 0.4 < shares[-1] < 1
+    assert any("6 of 6 photos were new: 54 images computed" in line.get("step", "") for line in said(out))
+
+    shop.add_product("tea", shots(3, 2))
+    shop.add_product("gone", shots(4, 1))
+    shop.media.delete(content_hash(shots(4, 1)[0]))
+    out = io.StringIO()
+    second = run_retrain(container, uuid4(), {"folds": 2, "promote": "auto"}, Reporter(out))
+    assert (second.result["bottlenecks"]["new_photos"], second.result["bottlenecks"]["computed"]) == (2, 18)
+    [errors] = [line for line in said(out) if "row_errors" in line]
+    assert errors["total"] == 1
+    assert (second.result["promoted"], second.result["decision"]) == (False, "kept")
+    assert second.result["champion"] == first.result["version"]
+    assert "only 0 hold-out photos could be compared" in second.result["reason"]
+    assert {model.version: model.state for model in container.versions.all()} == {
+        first.result["version"]: "champion",
+        second.result["version"]: "challenger",
+    }
+    container.close()
+
+
 def test_kinds_without_work_are_refused() -> None:
-    assert set(KINDS) == {"import", "bottlenecks", "train"}
+    assert set(KINDS) == {"import", "bottlenecks", "train", "retrain", "outbox"}
     with pytest.raises(UsageError, match="finetune"):
         work_of("finetune")
 

@@ -95,7 +95,7 @@ def test_train_and_publish_publishes_a_bundle_that_loads_and_is_champion(trained
     assert rows[trained.first.version].state == "retired"
     for report in (trained.first, trained.second):
         bundle = Bundle.load(report.folder)
-        assert (bundle.version, bundle.space, bundle.weights) == (report.version, report.space, "interim")
+        assert (bundle.version, bundle.space, bundle.weights) == (report.version, report.space, "embedded")
         assert rows[report.version].manifest_sha256 == bundle.manifest_sha256
         assert rows[report.version].metrics == bundle.metrics == json.loads(json.dumps(report.metrics, allow_nan=False))
         assert bundle.fcn is not None and bundle.svm is not None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.store.bundles import BundleStore
+from app.store.bundles import BundleStore, Gate, NewBundle, new_version
 from app.store.spaces import ensure_space
 from app.store.tables import Bundle, Promotion
 from models.errors import BundleNotFound, UsageError
@@ -112,3 +114,67 @@ def test_the_database_itself_allows_one_champion(store: BundleStore, session: Se
     with pytest.raises(IntegrityError), session.begin_nested():
         session.add(Bundle(version="x", space_id=space, state="champion", manifest_sha256="", metrics={}))
         session.flush()
+
+
+def new(store: BundleStore, session: Session, version: str, job_id: UUID | None = None) -> NewBundle:
+    """A finished folder that nobody has recorded."""
+    store.path_for(version).mkdir(parents=True)
+    return NewBundle(version, ensure_space(session, "space", {}), "a" * 64, {}, job_id)
+
+
+def test_a_refused_version_is_kept_with_its_reason_and_can_be_promoted_by_hand(
+    store: BundleStore, session: Session
+) -> None:
+    publish(store, session, "v1")
+    gate = Gate("refused", "worse", "v1", {"photos": 30})
+    row = store.settle(session, new(store, session, "v2"), gate)
+    assert row is not None and row.gate == gate.to_json()
+    assert (row.state, row.promoted_at) == ("refused", None)
+    kept = store.settle(session, new(store, session, "v3"), Gate("kept", "as asked", "v1"))
+    assert kept is not None and kept.state == "challenger"
+    assert served(store, session) == "v1"
+    assert store.promote(session, "v2").state == "champion"
+    assert store.rollback(session).version == "v1"
+    assert states(session) == {"v1": "champion", "v2": "retired", "v3": "challenger"}
+
+
+def test_a_promoted_challenger_is_champion_and_can_be_rolled_back(store: BundleStore, session: Session) -> None:
+    first = store.settle(session, new(store, session, "v1"), Gate("promoted", "first model", None))
+    assert first is not None and first.state == "champion" and first.promoted_at is not None
+    assert store.settle(session, new(store, session, "v2"), Gate("promoted", "not worse", "v1")) is not None
+    assert states(session) == {"v1": "retired", "v2": "champion"}
+    assert store.rollback(session).version == "v1"
+
+
+@pytest.mark.parametrize("compared_with", [None, "v1", "v9"])
+def test_a_comparison_with_another_champion_settles_nothing(
+    store: BundleStore, session: Session, compared_with: str | None
+) -> None:
+    publish(store, session, "v1", "v2")
+    assert store.settle(session, new(store, session, "v3"), Gate("promoted", "old news", compared_with)) is None
+    assert states(session) == {"v1": "retired", "v2": "champion"}
+
+
+def test_a_job_makes_one_version_at_most(store: BundleStore, session: Session) -> None:
+    job_id = uuid4()
+    assert store.of_job(session, job_id) is None
+    assert store.settle(session, new(store, session, "v1", job_id), Gate("promoted", "first model", None)) is not None
+    found = store.of_job(session, job_id)
+    assert found is not None and found.version == "v1"
+    with pytest.raises(IntegrityError), session.begin_nested():
+        store.settle(session, new(store, session, "v2", job_id), Gate("promoted", "again", "v1"))
+    publish(store, session, "v3", "v4")  # versions of the command line have no job
+
+
+def test_finished_folders_of_a_job_are_found_by_name_and_cut_off_ones_removed(store: BundleStore) -> None:
+    job_id, other = uuid4(), uuid4()
+    assert store.folders_of_job(job_id) == []
+    moments = [datetime(2026, 1, day, 3, 4, 5, 678901, UTC) for day in (1, 2)]
+    versions = [new_version(moment, job_id) for moment in moments]
+    assert versions[0] == f"20260101T030405678Z-{job_id.hex[:12]}"
+    for version in (*versions, new_version(moments[0], other), new_version(moments[0]), f".{versions[0]}-cut"):
+        (store.folder / version).mkdir(parents=True)
+    assert [folder.name for folder in store.folders_of_job(job_id)] == versions[::-1]
+    store.remove_leftovers()
+    assert len(list(store.folder.iterdir())) == 4
+    assert not [folder for folder in store.folder.iterdir() if folder.name.startswith(".")]

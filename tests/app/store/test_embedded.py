@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -130,6 +131,51 @@ def test_a_killed_postmaster_comes_back_with_the_next_connection_and_its_data(se
     assert revived is not None
     assert revived.pid != killed.pid
     engine.dispose()
+
+
+def test_a_server_that_ended_by_itself_comes_back_with_the_next_connection(server: EmbeddedServer) -> None:
+    """As after a recovery on a full disk: it shuts down in good order and leaves no ``postmaster.pid``."""
+    engine = make_engine(server.start(), server)
+    ended = server.running()
+    assert ended is not None
+    process = psutil.Process(ended.pid)
+    process.send_signal(signal.SIGINT)
+    psutil.wait_procs([process], timeout=20)
+    assert not (server.data / "postmaster.pid").exists()
+    with transaction(engine) as session:
+        assert session.scalar(text("SELECT 1")) == 1
+    engine.dispose()
+
+
+def test_a_server_that_died_and_was_then_stopped_stays_stopped(server: EmbeddedServer) -> None:
+    server.start()
+    killed = server.running()
+    assert killed is not None
+    process = psutil.Process(killed.pid)
+    process.kill()
+    psutil.wait_procs([process], timeout=20)
+    assert not server.stop()
+    assert server.revive() is None
+    server.start()
+
+
+def test_a_system_that_refuses_a_start_makes_the_database_unavailable(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.start()
+    killed = server.running()
+    assert killed is not None
+    process = psutil.Process(killed.pid)
+    process.kill()
+    psutil.wait_procs([process], timeout=20)
+
+    def refuse() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(DatabaseUnavailable, match="No space left"):
+        patched.setattr(server, "start", refuse)
+        server.revive()
+    server.start()
 
 
 def test_a_stale_pid_file_with_the_number_of_a_living_stranger_does_not_block(server: EmbeddedServer) -> None:
