@@ -124,8 +124,8 @@ def test_narrowed_to_a_category_the_verdict_asks_nothing_of_what_has_left_outsid
     assert {c.label for c in answer.ranking.candidates} == within
 
 
-def test_another_space_is_refused_with_the_setting_to_change(recognizer: Recognizer) -> None:
-    with pytest.raises(BundleMismatch, match="PICKTURE_WEIGHTS"):
+def test_another_space_is_refused_with_what_to_load(recognizer: Recognizer) -> None:
+    with pytest.raises(BundleMismatch, match="load the backbone of the bundle's space"):
         with_bundle(recognizer, replace(recognizer.bundle, space="elsewhere"))
 
 
