@@ -33,7 +33,7 @@ from tests.bench.accidents import BACK_S, fill_disk, kill_database, kill_worker
 from tests.bench.admin import Admin
 from tests.bench.disk import NoLimit, limited
 from tests.bench.drawn import another, phone_photos
-from tests.bench.installation import BenchFailed, Installation, wait_for
+from tests.bench.installation import START_S, BenchFailed, Installation, wait_for
 from tests.bench.judging import Promise
 from tests.bench.shoppers import counted, faults
 from tests.bench.town import FOLDS, Accident, Town
@@ -119,7 +119,7 @@ def _run(
         town = Town(place, Admin(place, keys["admin"]), keys["app"], _stock(products, drawn, asked.seed), asked.seed)
         say("the first model")
         town.admin.succeeded(town.admin.retrain(folds=FOLDS))
-        wait_for(place.ready, 120, "the service to be ready")
+        wait_for(place.ready, START_S, "the service to be ready")
         searched = [(photo, p.sku) for p, photos in zip(products, drawn, strict=True) for photo in photos[:_SEARCHED]]
         town.open_shop(searched, SHOPPERS)
         accidents = _accidents(town, asked.kills, no_limit is None, say)

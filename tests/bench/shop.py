@@ -22,7 +22,7 @@ from models.classifiers.exact import ExactNeighbours
 from models.photo import PhotoLimits, read_photo
 from models.values import TOP_K, Float32
 from tests.bench.admin import Admin
-from tests.bench.installation import BenchFailed, Installation, wait_for
+from tests.bench.installation import START_S, BenchFailed, Installation, wait_for
 from tests.bench.shoppers import Journal, Phone
 
 PROCESSES = 2
@@ -114,7 +114,7 @@ def open_shop(out: Path, labels: int, say: Callable[[str], None]) -> Iterator[Sh
             admin, journal = Admin(place, keys["admin"]), Journal()
             say("the first model: all bottlenecks, and a training")
             admin.succeeded(admin.retrain())
-            wait_for(place.ready, 120, "the service to be ready")
+            wait_for(place.ready, START_S, "the service to be ready")
             phone = Phone(place.url, keys["app"], journal, "10.255.0.1")
             yield Shop(place, admin, keys["app"], products, journal, phone, say)
 
