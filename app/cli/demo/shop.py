@@ -20,8 +20,8 @@ FAMILY = "demo"
 """Brands, shades, letterings, cameras and backgrounds that no weights were made with (a test asserts it)."""
 
 SOURCE = "rendered demonstration"
-PRODUCTS = 64
-VIEWS = 5
+PRODUCTS = 60
+VIEWS = 4
 STRANGERS = 12
 """Products of the same world that are left out of the catalogue: near-foreign photos show these."""
 
