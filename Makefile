@@ -57,7 +57,10 @@ imagenet-weights: setup ## Fetch Keras' ImageNet weights (needs a network) for P
 yardstick: setup ## Compare weights with the network frozen: ARGS="--train A.csv --test B.csv --weights SOURCE ..."
 	$(RUN) yardstick $(ARGS)
 
-bench: setup ## Measure a served model on rendered phone photos and foreign products
+bench: setup ## Load the service and show every figure beside its yardstick: ARGS="--only one --workers 2 ..."
+	$(BIN)/python -m tests.bench.load $(ARGS)
+
+bench-rendered: setup ## Measure a served demonstration on rendered phone photos and foreign products
 	$(BIN)/python -m tests.bench.rendered
 
 bench-retrain: setup ## Measure retraining: new products, new photos, picks good and poisoned, the swap: ARGS="--labels N ..."
@@ -66,4 +69,7 @@ bench-retrain: setup ## Measure retraining: new products, new photos, picks good
 chaos: setup ## Kill worker and database and fill the disk in the middle of retrainings (as root): ARGS="--kills N ..."
 	$(BIN)/python -m tests.bench.chaos $(ARGS)
 
-.PHONY: help setup demo run test check migrate train-bottlenecks train pretrain finetune imagenet-weights yardstick bench bench-retrain chaos
+fuzz: setup ## Send mutated photos and made-up requests: ARGS="--files 10000 --examples 200 ..."
+	$(BIN)/python -m tests.app.api.fuzz $(ARGS)
+
+.PHONY: help setup demo run test check migrate train-bottlenecks train pretrain finetune imagenet-weights yardstick bench bench-rendered bench-retrain chaos fuzz

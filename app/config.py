@@ -30,7 +30,19 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the service listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the service listens on.")
     workers: int = Field(1, ge=1, le=64, description="gunicorn worker processes.")
-    threads: int = Field(8, ge=1, le=256, description="Threads a gunicorn worker.")
+    threads: int = Field(20, ge=1, le=256, description="Threads a gunicorn worker.")
+    decoders: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="Processes a gunicorn worker that decode photos: its share of the cores, at least 2; 0: in itself.",
+    )
+    search_seconds: int = Field(15, ge=1, le=300, description="Seconds after which nobody waits for a search.")
+    upload_seconds: int = Field(120, ge=5, le=3600, description="Longest that a request may take to come, seconds.")
+    upload_memory_bytes: int = Field(
+        256 * 2**20, ge=2**20, le=2**40, description="Memory of a gunicorn worker for requests that have come, bytes."
+    )
+    cache_bytes: int = Field(16 * 2**20, ge=0, le=2**34, description="Bottlenecks a worker remembers, bytes; 0: none.")
     session_minutes: int = Field(60, ge=1, le=1440, description="Life of a session token, minutes.")
     max_upload_bytes: int = Field(20 * 2**20, ge=2**10, le=2**30, description="Largest request body, bytes.")
     max_photo_pixels: int = Field(50_000_000, ge=10_000, le=178_956_970, description="Largest photo, pixels.")
@@ -56,6 +68,16 @@ class Settings(BaseSettings):
     )
     review_photos_per_installation: int = Field(
         5, ge=1, le=1000, description="Photos of one installation and label that training takes, at most."
+    )
+    limit_per_installation: int = Field(
+        6_000, ge=0, le=10_000_000, description="Operations a minute of one installation of the app; 0: no limit."
+    )
+    limit_per_address: int = Field(
+        30_000, ge=0, le=10_000_000, description="Operations a minute from one address; 0: no limit."
+    )
+    log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or lines for people.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is logged."
     )
     query_days: int = Field(90, ge=1, le=3650, description="Days that queries, picks and kept photos stay.")
     reviewed_photo_days: int = Field(

@@ -10,35 +10,23 @@ PicktureError
 │   ├── Unauthorized            no valid credentials came
 │   ├── Forbidden               valid credentials that do not reach this far
 │   ├── CursorInvalid           not a cursor of this listing
-│   ├── PreconditionFailed      the caller's picture of the resource is out of date
-│   ├── PreconditionRequired    the caller must say what it means to replace
+│   ├── PreconditionFailed, PreconditionRequired    the caller's picture is out of date; it must tell one
 │   ├── SpaceMismatch           the weights of the model version are not prepared here
 │   └── CatalogueChanged        the catalogue changed under a long piece of work
 ├── ConflictError               the request does not fit what is there now
 │   ├── JobRunning, JobEnded    another job is in the way; this one is over
-│   ├── ReviewDecided           something else was decided on the review item
-│   ├── ReviewFlagged           it has a flag, and is not accepted together with others
-│   ├── ReviewLimit             training has enough photos of this installation and label
-│   ├── SpaceIncomplete         the space of the model version lacks photos of the catalogue
-│   └── SpaceInUse              the space is served, or would be after a rollback, or is at work
-├── NotFoundError
-│   ├── ProductNotFound         no product has this sku
-│   ├── CategoryNotFound        no category has this path
-│   ├── QueryNotFound           no such query, or another session's
-│   ├── MediaNotFound           no image has this address
-│   ├── KeyNotFound             no access key has this id
-│   ├── ReviewItemNotFound      no query of this id has a review item
-│   ├── SpaceNotFound           no space has this identifier
-│   └── ModelNotFound           no model version has this name
+│   ├── ReviewDecided, ReviewFlagged, ReviewLimit   of an item: decided otherwise; not in bulk; enough of them
+│   └── SpaceIncomplete, SpaceInUse     the model version's space lacks photos; it is served or at work
+├── LimitExceeded               more operations in a minute than an installation or an address may ask for
+├── NotFoundError               there is no such thing (or, of a query, it is another session's)
+│   ├── ProductNotFound, CategoryNotFound, QueryNotFound, MediaNotFound, KeyNotFound
+│   └── ReviewItemNotFound, SpaceNotFound, ModelNotFound, JobNotFound
 ├── BundleNotFound
 │   └── NoEarlierModel          there is nothing to roll back to
 ├── DatabaseError               the database cannot be used as it is
-│   ├── DatabaseUnavailable     it cannot be reached or started
-│   └── DatabaseOutdated        it is at another revision than this code needs
+│   └── DatabaseUnavailable, DatabaseOutdated   it cannot be reached; it is at another revision
 └── ServiceError                the service cannot answer now
-    ├── NotReady                something the service needs is still loading or missing
-    ├── Overloaded              as many requests are in work as the service admits
-    └── StorageFull             the disk of the state folder is full
+    └── NotReady, Overloaded, StorageFull   something is missing; the house is full; the disk is
 """
 
 from __future__ import annotations
@@ -189,6 +177,20 @@ class SpaceInUse(ConflictError):
     code = "space_in_use"
 
 
+class LimitExceeded(PicktureError):
+    """More operations in this minute than an installation, or an address, may ask for.
+
+    scope: ``installation`` or ``address``. retry_after_s: until the next minute begins.
+    """
+
+    code = "limit_exceeded"
+
+    def __init__(self, message: str, scope: str = "installation", retry_after_s: int = 60) -> None:
+        super().__init__(message)
+        self.scope = scope
+        self.retry_after_s = retry_after_s
+
+
 class NotFoundError(PicktureError):
     """What was asked for does not exist."""
 
@@ -321,10 +323,13 @@ TABLE: Mapping[type[PicktureError], Row] = {
     models_errors.PhotoTooLarge: Row(413, "The photo is too large"),
     models_errors.PhotoFormatUnsupported: Row(415, "The photo's format is not supported"),
     models_errors.PhotoDamaged: Row(422, "The photo is damaged"),
+    models_errors.PhotoUndecodable: Row(422, "The photo cannot be decoded"),
     models_errors.BackboneError: Row(503, "The recognition network cannot be used", public=False),
     models_errors.WeightsNotFound: Row(503, "The network's weights are missing", public=False),
     models_errors.WeightsMismatch: Row(503, "The network's weights do not fit", public=False),
     models_errors.BackboneNotReady: Row(503, "The recognition network is not prepared"),
+    models_errors.NetworkBusy: Row(503, "Too many photos at once"),
+    models_errors.DeadlineExceeded: Row(503, "No answer in time"),
     models_errors.BundleError: Row(503, "The model cannot be used", public=False),
     models_errors.BundleNotFound: Row(503, "No model has been published"),
     models_errors.BundleDamaged: Row(503, "The model is damaged", public=False),
@@ -350,6 +355,7 @@ TABLE: Mapping[type[PicktureError], Row] = {
     SpaceIncomplete: Row(409, "The model's space lacks photos"),
     SpaceInUse: Row(409, "The space is in use"),
     CatalogueChanged: Row(409, "The catalogue changed meanwhile"),
+    LimitExceeded: Row(429, "Too many operations"),
     NotFoundError: Row(404, "Not found"),
     ProductNotFound: Row(404, "No such product"),
     CategoryNotFound: Row(404, "No such category"),

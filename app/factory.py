@@ -18,6 +18,7 @@ from app.api import (
     headers,
     imports,
     jobs,
+    logs,
     media,
     metrics,
     operations,
@@ -64,8 +65,9 @@ def create_app(container: Container) -> Flask:
         # The address that counts is the one that the outermost trusted proxy saw.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=container.settings.proxies, x_proto=0)  # type: ignore[method-assign]
     # First, so that its clock runs before anything can refuse the request.
-    metrics.init_app(app, container.model)
+    metrics.init_app(app, container.model, container.observer)
     headers.init_app(app, container.settings.max_upload_bytes, container.settings.cors_origins)
+    logs.init_app(app)
     problems.init_app(app)
     for module in (
         sessions,
@@ -93,5 +95,7 @@ def served_app() -> Flask:
 
     :raise UsageError: a malformed setting. :raise DatabaseError: the database cannot be used.
     """
+    settings = Settings.from_env()
+    logs.configure(settings)
     audit.to_standard_error()
-    return create_app(build_container(Settings.from_env()))
+    return create_app(build_container(settings, serving=True))

@@ -41,7 +41,7 @@ def _fresh_folder(folder: Path) -> Path:
 
 wsgi_app = "app.factory:served_app()"
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
-worker_class = "gthread"
+worker_class = "app.gunicorn_worker.BufferingWorker"
 workers = _settings.workers
 threads = _settings.threads
 preload_app = False
@@ -74,8 +74,8 @@ def on_exit(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Load the model before this worker takes connections; later ones are loaded beside the requests."""
-    worker.wsgi.extensions["pickture"].model.watch()
+    """Start decoders and model before this worker takes connections; later models are loaded beside the requests."""
+    worker.wsgi.extensions["pickture"].start()
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -86,7 +86,7 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """Stop the watcher and give the database connections back."""
+    """Stop the watcher, end the decoders and give the database connections back."""
     application = getattr(worker, "wsgi", None)
     if application is not None:
         application.extensions["pickture"].close()

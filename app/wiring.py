@@ -22,7 +22,10 @@ from app.services.catalogue.editing import ProductEditor
 from app.services.catalogue.live_photos import PhotoEditor
 from app.services.cursors import Cursors
 from app.services.feedback import FeedbackService
+from app.services.intake import BottleneckCache, Intake
 from app.services.jobs import JobService
+from app.services.limits import LimitRules, Limits
+from app.services.observing import Observer, Relay
 from app.services.pictures import PictureService
 from app.services.recommend import RecommendService
 from app.services.review import ReviewService
@@ -38,29 +41,39 @@ from app.store.media import MediaStore
 from app.store.neighbours import PgNeighbours
 from app.store.spaces import find_space
 from app.store.tables import Bundle as BundleRow
-from models.backbone.projection import Projection
+from models.backbone.batching import ProjectedBackbone, SharedBackbone
 from models.backbone.store import load_space
 from models.bundle import Bundle
 from models.errors import BundleDamaged, BundleMismatch
 from models.photo import PhotoLimits
+from models.photo.pool import DecoderPool, Decodes, DecodesHere
 from models.recognizer import Recognizer
-from models.values import INPUT_SIZE, Backbone, Photo
+from models.values import INPUT_SIZE, Photo
 
 _THREADS_KEPT_FREE = 2
 """Threads a worker keeps for health checks and small requests when searches fill the rest."""
 
+_FEWEST_DECODERS = 2
+"""However few the cores: one that hangs must not hold up every photo."""
+
 
 @dataclass(frozen=True, eq=False)
 class Container:
-    """The parts, made once a process. media, bundles: stores. model: what answers, see ``ServedModel``."""
+    """The parts, made once a process. media, bundles: stores. model: what answers, see ``ServedModel``.
+
+    decoder: what turns bytes into pixels.
+    observer: what the parts of a search tell of themselves; the application attaches its metrics.
+    """
 
     settings: Settings
     engine: Engine
     media: MediaStore
     bundles: BundleStore
     model: ServedModel
+    decoder: Decodes
     admission: Admission
     access: AccessService
+    limits: Limits
     search: SearchService
     feedback: FeedbackService
     review: ReviewService
@@ -72,6 +85,7 @@ class Container:
     versions: ModelVersions
     spaces: Spaces
     jobs: JobService
+    observer: Relay
 
     def recognizer(self) -> Recognizes:
         """The recognizer in service now; take it once a piece of work and keep it.
@@ -89,30 +103,37 @@ class Container:
             session.execute(text("SELECT 1"))
         return self.model.current().recognizer
 
+    def start(self) -> None:
+        """Get ready to serve: start the decoders, load the model and watch for the next."""
+        self.decoder.start()
+        self.model.watch()
+
     def close(self) -> None:
-        """Stop watching for models and close the database connections."""
+        """Stop watching for models, end the decoders and close the database connections."""
         self.model.close()
+        self.decoder.close()
         self.engine.dispose()
-
-
-class ServingBackbone(Backbone, Protocol):
-    """A backbone with its space's fixed projection, as ``models.backbone.store.load_backbone`` gives it."""
-
-    @property
-    def projection(self) -> Projection: ...
 
 
 class ModelLoader:
     """Makes a published version ready to answer. The backbone is kept for the next version of the same space.
 
-    backbone: loads that of the space with this identifier, e.g. by ``prepared_backbone``.
+    backbone: loads that of the space with this identifier, e.g. by ``prepared_backbone``. Requests share it in small
+    batches. observer: told of those.
     """
 
-    def __init__(self, engine: Engine, bundles: BundleStore, backbone: Callable[[str], ServingBackbone]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        bundles: BundleStore,
+        backbone: Callable[[str], ProjectedBackbone],
+        observer: Observer | None = None,
+    ) -> None:
         self._engine = engine
         self._bundles = bundles
         self._load_backbone = backbone
-        self._backbone: ServingBackbone | None = None
+        self._observer = observer or Relay()
+        self._backbone: SharedBackbone | None = None
 
     def champion(self) -> str | None:
         """The published version, or None."""
@@ -140,7 +161,12 @@ class ModelLoader:
             )
         backbone = self._backbone
         if backbone is None or backbone.space != bundle.space:
-            backbone = self._load_backbone(bundle.space)
+            backbone = SharedBackbone(
+                self._load_backbone(bundle.space),
+                on_batch=self._observer.batched,
+                on_waiting=self._observer.waiting,
+            )
+            backbone.warm_up()
         neighbours = PgNeighbours(self._engine, space_id, backbone.projection.apply)
         recognizer = Recognizer(bundle, backbone, neighbours)
         recognizer.recognize(_grey_photo())
@@ -166,7 +192,7 @@ def verified_bundle(engine: Engine, bundles: BundleStore, version: str) -> Bundl
     return bundle
 
 
-def prepared_backbone(settings: Settings, space: str) -> ServingBackbone:
+def prepared_backbone(settings: Settings, space: str) -> ProjectedBackbone:
     """The prepared backbone of a space, with this process's share of the cores.
 
     :raise BackboneNotReady: it has not been prepared; the message names the command.
@@ -181,14 +207,24 @@ def _grey_photo() -> Photo:
     return Photo(pixels, "0" * 64, "png", INPUT_SIZE, INPUT_SIZE)
 
 
-def build_container(settings: Settings) -> Container:
-    """Build every part for these settings.
+def serving_decoder(settings: Settings, observer: Observer) -> Decodes:
+    """What decodes photos in a process that serves: processes of its own, unless the settings say otherwise."""
+    size = settings.decoders
+    if size is None:
+        size = max(_FEWEST_DECODERS, len(os.sched_getaffinity(0)) // settings.workers)
+    if size == 0:
+        return DecodesHere()
+    return DecoderPool(size, settings.max_photo_pixels, on_failure=observer.decoder_failed)
+
+
+def build_container(settings: Settings, *, serving: bool = False) -> Container:
+    """Build every part for these settings. serving: see ``assemble``.
 
     :raise DatabaseError: the database cannot be reached or is not at this code's revision.
     """
     engine = open_database(settings)
     require_current(engine)
-    return assemble(settings, engine)
+    return assemble(settings, engine, serving=serving)
 
 
 class Loader(Protocol):
@@ -199,15 +235,21 @@ class Loader(Protocol):
     def load(self, version: str) -> Served: ...
 
 
-def assemble(settings: Settings, engine: Engine, loader: Loader | None = None) -> Container:
-    """Build every part around an open database; opens no connection. loader: the real one by default."""
+def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *, serving: bool = False) -> Container:
+    """Build every part around an open database; opens no connection and starts no process.
+
+    loader: the real one by default. serving: photos of strangers come, so they are decoded in processes of their own.
+    """
     limits = PhotoLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_photo_pixels)
-    media = MediaStore(settings.media_url or settings.home / "media", limits)
+    observer = Relay()
+    decoder: Decodes = serving_decoder(settings, observer) if serving else DecodesHere()
+    media = MediaStore(settings.media_url or settings.home / "media", limits, decoder)
     bundles = BundleStore(settings.home)
     cursors = Cursors(engine)
     guards = Guards.of(settings)
     spaces = Spaces(engine, settings.home)
-    source = loader or ModelLoader(engine, bundles, partial(prepared_backbone, settings))
+    intake = Intake(decoder, limits, BottleneckCache(settings.cache_bytes), observer.cache_asked)
+    source = loader or ModelLoader(engine, bundles, partial(prepared_backbone, settings), observer)
     model = ServedModel(source.champion, source.load)
     return Container(
         settings=settings,
@@ -215,9 +257,11 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None) -
         media=media,
         bundles=bundles,
         model=model,
+        decoder=decoder,
         admission=Admission(max(1, settings.threads - _THREADS_KEPT_FREE)),
         access=AccessService(engine, settings.session_minutes),
-        search=SearchService(engine, media, model, limits),
+        limits=Limits(engine, LimitRules.of(settings)),
+        search=SearchService(engine, media, model, intake, settings.search_seconds),
         feedback=FeedbackService(engine, media, bundles, guards),
         review=ReviewService(engine, media, cursors, guards),
         pictures=PictureService(engine, media),
@@ -228,4 +272,5 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None) -
         versions=ModelVersions(engine, bundles, spaces),
         spaces=spaces,
         jobs=JobService(engine, settings.home, cursors),
+        observer=observer,
     )

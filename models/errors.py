@@ -5,11 +5,13 @@ PicktureError
 │   ├── PhotoEmpty             no bytes came
 │   ├── PhotoTooLarge          too many bytes, pixels or frames
 │   ├── PhotoFormatUnsupported not JPEG, PNG, WebP or HEIC
-│   └── PhotoDamaged           the format is right, the content cannot be decoded
+│   ├── PhotoDamaged           the format is right, the content cannot be decoded
+│   └── PhotoUndecodable       its decoder crashed, or did not come to an end in time
 ├── BackboneError
 │   ├── WeightsNotFound        the weight source names no readable file
 │   ├── WeightsMismatch        the file does not fit Inception-v3 without top
-│   └── BackboneNotReady       nobody has prepared this backbone yet
+│   ├── BackboneNotReady       nobody has prepared this backbone yet
+│   └── NetworkBusy            as many photos wait for the network as may
 ├── BundleError
 │   ├── BundleNotFound         no such version, or none published
 │   ├── BundleDamaged          a file is missing or its SHA-256 differs from the manifest
@@ -17,6 +19,7 @@ PicktureError
 ├── TrainingError
 │   ├── NotEnoughData          too few labels or photos to fit anything
 │   └── SplitError             the split file does not fit the photos
+├── DeadlineExceeded           the answer could not be had in the time given
 └── UsageError                 an argument outside its documented range
 """
 
@@ -61,6 +64,12 @@ class PhotoDamaged(PhotoError):
     code = "photo_damaged"
 
 
+class PhotoUndecodable(PhotoError):
+    """The decoder crashed on this photo, or did not come to an end in the time a photo may take."""
+
+    code = "photo_undecodable"
+
+
 class BackboneError(PicktureError):
     """The network that turns photos into bottlenecks cannot be used."""
 
@@ -83,6 +92,12 @@ class BackboneNotReady(BackboneError):
     """The backbone has not been prepared in this ``PICKTURE_HOME``."""
 
     code = "backbone_not_ready"
+
+
+class NetworkBusy(BackboneError):
+    """As many photos wait for the network as may; the next has to come again."""
+
+    code = "network_busy"
 
 
 class BundleError(PicktureError):
@@ -125,6 +140,12 @@ class SplitError(TrainingError):
     """The split file does not fit the photos."""
 
     code = "split_error"
+
+
+class DeadlineExceeded(PicktureError):
+    """The answer could not be had in the time given; what had not begun by then was not done."""
+
+    code = "deadline_exceeded"
 
 
 class UsageError(PicktureError):

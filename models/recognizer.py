@@ -14,9 +14,11 @@ from models.classifiers.knn import KnnClassifier
 from models.errors import BundleMismatch, UsageError
 from models.values import (
     TOP_K,
+    Advice,
     Answer,
     Backbone,
     ClassifierName,
+    Deadline,
     Features,
     Float32,
     Neighbours,
@@ -85,9 +87,9 @@ class Recognizer:
             "svm": bundle.created_at if bundle.svm and label in bundle.svm.known else None,
         }
 
-    def features(self, photo: Photo) -> Features:
-        """The photo's bottleneck."""
-        return Features(self.backbone.extract([fit_input(photo.pixels)])[0], self.space)
+    def features(self, photo: Photo, deadline: Deadline | None = None) -> Features:
+        """The photo's bottleneck. :raise DeadlineExceeded: the network did not get to it by then."""
+        return Features(self.backbone.extract([fit_input(photo.pixels)], deadline)[0], self.space)
 
     def guess_type(self, vectors: Float32) -> TypeGuess | None:
         """The type of a product from the bottlenecks of its photos, float32 (m, 2048); None where none is guessed."""
@@ -160,21 +162,34 @@ class Recognizer:
         that the classifiers name, which are masked before each top five where they have.
         :raise UsageError: top_k out of range.
         """
-        if not 1 <= top_k <= 20:
-            raise UsageError(f"top_k must lie in 1..20, got {top_k}")
+        _require_top_k(top_k)
         started = time.perf_counter()
         features = self.features(photo)
-        seen = time.perf_counter()
+        network_ms = (time.perf_counter() - started) * 1000.0
+        answer = self.answer(features, photo.advice, within=within, top_k=top_k, withdrawn=withdrawn)
+        timings = {"decode": decode_ms, "network": network_ms, **answer.timings_ms}
+        return replace(answer, timings_ms={**timings, "total": sum(timings.values())})
+
+    def answer(
+        self,
+        features: Features,
+        advice: tuple[Advice, ...] = (),
+        *,
+        within: frozenset[str] | None = None,
+        top_k: int = TOP_K,
+        withdrawn: Withdrawn = nothing_withdrawn,
+    ) -> Answer:
+        """Answer a photo whose bottleneck is known; ``recognize`` says what the arguments are.
+
+        Of the timings only ``classify`` is there.
+        :raise UsageError: top_k out of range. :raise BundleMismatch: features of another space.
+        """
+        _require_top_k(top_k)
+        started = time.perf_counter()
         predictions, everywhere = self._predict_present(features, within, max(top_k, TOP_K), withdrawn)
         ranking, verdict = self.judge(predictions, top_k, within, everywhere)
-        done = time.perf_counter()
-        timings = {
-            "decode": decode_ms,
-            "network": (seen - started) * 1000.0,
-            "classify": (done - seen) * 1000.0,
-            "total": decode_ms + (done - started) * 1000.0,
-        }
-        return Answer(ranking, verdict, self.calibrated, photo.advice, self.version, self.weights, timings)
+        timings = {"classify": (time.perf_counter() - started) * 1000.0}
+        return Answer(ranking, verdict, self.calibrated, advice, self.version, self.weights, timings)
 
     def _predict_present(
         self, features: Features, within: frozenset[str] | None, k: int, withdrawn: Withdrawn
@@ -193,6 +208,11 @@ class Recognizer:
             if not gone & named:
                 return narrowed, everywhere
             without |= gone
+
+
+def _require_top_k(top_k: int) -> None:
+    if not 1 <= top_k <= 20:
+        raise UsageError(f"top_k must lie in 1..20, got {top_k}")
 
 
 def _named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -35,6 +36,23 @@ class Advice:
 
     code: Literal["dark", "bright", "blurred", "small", "cut_off"]
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The moment after which nobody wants an answer any more. at: seconds of ``time.monotonic``."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """So many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left, 0 where none are."""
+        return max(0.0, self.at - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,10 +213,12 @@ class Backbone(Protocol):
         """Where the weights come from, for people: ``embedded``, ``imagenet``, ``file:NAME``, ``random``."""
         ...
 
-    def extract(self, inputs: Sequence[UInt8]) -> Float32:
+    def extract(self, inputs: Sequence[UInt8], deadline: Deadline | None = None) -> Float32:
         """Normalised bottlenecks of prepared inputs.
 
         inputs: n arrays uint8 (299, 299, 3), RGB (see ``models.backbone.preprocessing.fit_input``).
+        deadline: how long the caller waits for its turn, where callers wait; None: as long as it takes.
         Returns float32 (n, 2048), >= 0, unit length; row i depends on input i alone.
+        :raise DeadlineExceeded: the turn did not come in time.
         """
         ...

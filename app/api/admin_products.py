@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, jsonify, request
 from pydantic import BaseModel, Field
 
+from app.api import limits
 from app.api.context import container
 from app.api.fields import Sku
 from app.api.products import PredictedAttributes, predicted_out
@@ -181,6 +182,7 @@ def add_images(path: AdminProductPath) -> Response:
     # A place among the searches, taken before the body is read: the network is theirs too.
     with container().admission.enter():
         uploads = [Upload(file.filename or FIELD, file.stream.read()) for file in request.files.getlist(FIELD)]
+        limits.spend(len(uploads) - 1)
         if not uploads:
             reason = "required: one or more photos as file parts of a multipart/form-data body"
             raise RequestInvalid(f"{FIELD}: {reason}", [FieldProblem(FIELD, reason)])

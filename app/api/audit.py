@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from datetime import UTC, datetime
-from typing import TextIO
 
 from flask import Response, g, request
+
+from app.logs import StandardError
 
 LOGGER = "pickture.audit"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -22,23 +22,14 @@ _NOT_ALLOWED = frozenset({401, 403})
 log = logging.getLogger(LOGGER)
 
 
-class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to whatever standard error is at that moment."""
-
-    def __init__(self) -> None:
-        super().__init__(sys.stderr)
-        self.setFormatter(logging.Formatter("%(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr
-        super().emit(record)
-
-
 def to_standard_error() -> None:
     """Have the audit log of this process written to standard error; called once by what serves."""
-    if not any(isinstance(handler, _StandardError) for handler in log.handlers):
-        log.addHandler(_StandardError())
+    if not log.handlers:
+        handler = StandardError()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
     log.setLevel(logging.INFO)
+    log.propagate = False  # a line of its own, in a form of its own, once
 
 
 def record(response: Response) -> Response:
@@ -54,14 +45,14 @@ def record(response: Response) -> Response:
         "action": f"{request.method} {request.url_rule.rule if request.url_rule is not None else request.path}",
         "target": dict(request.view_args or {}),
         "status": response.status_code,
-        "code": _code(response),
+        "code": code_of(response),
         "request_id": g.request_id,
     }
     log.info("%s", json.dumps(line, ensure_ascii=False))
     return response
 
 
-def _code(response: Response) -> str | None:
+def code_of(response: Response) -> str | None:
     """The stable code of a problem; None where there was none."""
     problem = response.get_json(silent=True) if response.mimetype == "application/problem+json" else None
     return problem.get("code") if isinstance(problem, dict) else None

@@ -17,6 +17,7 @@ from app.errors import (
     ConflictError,
     DatabaseUnavailable,
     FieldProblem,
+    LimitExceeded,
     RequestInvalid,
     ServiceError,
     StorageFull,
@@ -75,8 +76,8 @@ def from_error(error: PicktureError) -> Response:
     headers: list[tuple[str, str]] = []
     if row.status == 401:
         headers.append(("WWW-Authenticate", 'Bearer realm="pickture"'))
-    if row.status == 503:
-        wait_s = error.retry_after_s if isinstance(error, ServiceError) else ServiceError.retry_after_s
+    if row.status in (429, 503):
+        wait_s = error.retry_after_s if isinstance(error, ServiceError | LimitExceeded) else ServiceError.retry_after_s
         headers.append(("Retry-After", str(wait_s)))
     return problem_response(
         Problem(

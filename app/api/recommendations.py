@@ -9,11 +9,13 @@ from uuid import UUID
 from flask import Response, jsonify
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api import limits
 from app.api.context import container
 from app.api.fields import PAGE_LIMIT, Cursor, Name, Sku
 from app.api.products import ProductOut, product_out
 from app.api.resource import resource
 from app.api.security import principal
+from app.services.limits import operations_of
 from app.services.recommend import DEFAULT_LIMIT, RecommendedItem, RecommendFilters
 from app.store.preferences import Facets
 
@@ -92,6 +94,7 @@ def recommend(body: RecommendationRequest) -> Response:
 
     The pick itself is never among them.
     """
+    limits.spend(operations_of(body.limit) - 1)
     if body.query_id is not None:
         container().feedback.require_own(principal(), body.query_id)
     filters = RecommendFilters(tuple(body.brands), tuple(body.colours), body.min_price, body.max_price)

@@ -7,7 +7,7 @@ from typing import Any
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from app.api import audit
+from app.api import audit, limits
 from app.api.problems import MEDIA_TYPE
 from app.api.security import BEARER, require_admin, require_bearer
 
@@ -17,11 +17,14 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
-def resource(name: str, prefix: str | None, *, secured: bool, admin: bool = False) -> APIBlueprint:
+def resource(
+    name: str, prefix: str | None, *, secured: bool, admin: bool = False, limited: bool = False
+) -> APIBlueprint:
     """A group of routes.
 
     prefix: where they lie. secured: whether each asks for a bearer token. admin: it must be an admin key,
-    and what is done with it is written to the audit log.
+    and what is done with it is written to the audit log. limited: operations are counted, although
+    nobody says who calls.
     """
     group = APIBlueprint(
         name,
@@ -33,6 +36,8 @@ def resource(name: str, prefix: str | None, *, secured: bool, admin: bool = Fals
     )
     if secured:
         group.before_request(require_bearer)
+    if secured or limited:
+        group.before_request(limits.count_request)
     if admin:
         group.before_request(require_admin)
         group.after_request(audit.record)

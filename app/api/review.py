@@ -9,6 +9,7 @@ from uuid import UUID
 from flask import Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api import limits
 from app.api.context import container
 from app.api.feedback import ForgottenOut, QueryPath, forgotten
 from app.api.fields import PAGE_LIMIT, Cursor, Sku
@@ -201,6 +202,7 @@ def list_review(query: ReviewQuery) -> Response:
 @api.post("/review", responses={200: BulkOut})
 def decide_many(body: BulkRequest) -> Response:
     """Accept or discard many items. Items with a flag are not accepted here: each needs a look of its own."""
+    limits.spend(len(body.ids) - 1)
     outcomes = container().review.decide_many(principal(), body.ids, body.action)
     return jsonify(BulkOut(results=[_bulk_out(outcome) for outcome in outcomes]).model_dump(mode="json"))
 

@@ -17,7 +17,8 @@ from app.api.products import ProductOut, product_out
 from app.api.resource import resource
 from app.api.security import principal
 from app.errors import NotAvailable, Overloaded, RequestInvalid
-from app.services.search import MAX_TOP_K, Crop, FoundCandidate, Recognition, SearchRequest
+from app.services.intake import Crop
+from app.services.search import MAX_TOP_K, FoundCandidate, Recognition, SearchRequest
 from models.values import TOP_K, CastVote
 
 api = resource("search", "/v1", secured=True)
@@ -103,7 +104,7 @@ class TimingsOut(BaseModel):
     """Wall milliseconds a stage."""
 
     decode: float
-    network: float
+    network: float = Field(description="0 where the same photo was looked at a moment ago.")
     classify: float
     total: float
 

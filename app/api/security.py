@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import g, request
 
+from app.api import limits
 from app.api.context import container
 from app.errors import Forbidden, Unauthorized
 from app.services.access import Principal
@@ -36,8 +37,14 @@ def require_bearer() -> None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token or len(token) > _LONGEST_TOKEN:
+        limits.spend(1)
         raise Unauthorized("send `Authorization: Bearer TOKEN`; open a session with POST /v1/sessions")
-    g.principal = container().access.authenticate(token)
+    try:
+        g.principal = container().access.authenticate(token)
+    except Unauthorized:
+        # Wrong credentials count as well, for the address: whoever guesses is soon told to wait, right or wrong.
+        limits.spend(1)
+        raise
 
 
 def require_admin() -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.context import container
 from app.api.resource import resource
 
-api = resource("sessions", "/v1", secured=False)
+api = resource("sessions", "/v1", secured=False, limited=True)
 
 
 class SessionRequest(BaseModel):

@@ -11,6 +11,7 @@ from models.errors import PicktureError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "augment": ("app.cli.augment", "Look at the training variants of a photo."),
+    "backup": ("app.cli.backup", "Back up and restore database, photos and models together."),
     "bottlenecks": ("app.cli.bottlenecks", "Prepare the backbone and fill the bottleneck cache."),
     "catalog": ("app.cli.catalog", "Import and check the catalogue; convert data sets."),
     "db": ("app.cli.db", "Run, upgrade, check, back up and restore the database."),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 
 import click
 
 from app.config import Settings
 from app.jobs.worker import run_worker
+from app.logs import to_standard_error
 
 
 @click.command()
@@ -22,11 +22,9 @@ def command(with_parent: bool) -> None:
     `serve` starts one by itself unless PICKTURE_START_WORKER is false. Any number may run, each with the same
     PICKTURE_HOME and database.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
-    for name in ("alembic", "procrastinate"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # the worker says itself when the database is away
     settings = Settings.from_env()
+    to_standard_error(settings.log_level, settings.log_format)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # the worker says itself when the database is away
     if with_parent:
         threading.Thread(target=_stop_with_parent, name="lifeline", daemon=True).start()
     run_worker(settings)

@@ -33,11 +33,14 @@ _KEEP_EXPIRED = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls. session_id: None for an admin key, which needs no session."""
+    """Who calls. session_id: None for an admin key, which needs no session. installation: what the app calls its
+    installation, where it says so; nobody can check it.
+    """
 
     role: Role
     key_id: int
     session_id: int | None
+    installation: UUID | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -143,7 +146,7 @@ class AccessService:
         with transaction(self._engine) as session:
             found = access.live_session(session, wanted, now)
             if found is not None and hmac.compare_digest(found.token_sha256, wanted):
-                return Principal("app", found.key_id, found.id)
+                return Principal("app", found.key_id, found.id, found.installation)
             key = access.live_key(session, wanted)
             if key is not None and hmac.compare_digest(key.key_sha256, wanted) and key.role == "admin":
                 return Principal("admin", key.id, None)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import numpy as np
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session as DbSession
 
 from app.errors import CategoryNotFound, RequestInvalid
 from app.services.access import Principal
+from app.services.intake import Crop, Intake
 from app.services.serving import Recognizes, Served, ServedModel
 from app.store import answers, history
 from app.store.database import transaction
 from app.store.media import MediaStore
 from app.store.tables import Product
-from models.photo import PhotoLimits, read_photo
 from models.values import (
     CLASSIFIER_NAMES,
     TOP_K,
@@ -29,69 +28,14 @@ from models.values import (
     Candidate,
     CastVote,
     ClassifierName,
-    Photo,
+    Deadline,
     VerdictName,
     VoteState,
 )
 
 MAX_TOP_K = 20
-MIN_CROP_PIXELS = 32
-"""Smallest edge a crop may leave of the decoded photo: less shows no product."""
-
-_MAX_DECODE_EDGE = 3840
-"""However small the crop, a photo is not decoded larger than this: about 12 megapixels."""
-
 _ABSENT = CastVote(VoteState.LABEL_UNKNOWN)
 """The vote of a classifier the model does not have, as no label had enough photos to train it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Crop:
-    """A part of the upright photo, as fractions of its width and height.
-
-    x, y: left and top edge in [0, 1). width, height: in (0, 1], within the photo.
-
-    :raise RequestInvalid: outside these ranges, or reaching over the photo's edge.
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    def __post_init__(self) -> None:
-        inside = (
-            0 <= self.x < 1
-            and 0 <= self.y < 1
-            and 0 < self.width <= 1 - self.x + 1e-6
-            and 0 < self.height <= 1 - self.y + 1e-6
-        )
-        if not inside:
-            raise RequestInvalid.of(
-                "crop",
-                "expected x,y,w,h as fractions with 0 <= x, 0 <= y, w > 0, h > 0, x + w <= 1, y + h <= 1",
-            )
-
-    def sharpen(self, limits: PhotoLimits) -> PhotoLimits:
-        """``limits`` that decode the photo large enough for the part to be as sharp as a whole photo is."""
-        edge = limits.decode_edge / min(self.width, self.height)
-        return replace(limits, decode_edge=round(min(edge, _MAX_DECODE_EDGE)))
-
-    def apply(self, photo: Photo) -> Photo:
-        """The part of ``photo``; hash, format, source size and advice stay those of the whole.
-
-        :raise RequestInvalid: fewer than ``MIN_CROP_PIXELS`` pixels an edge are left.
-        """
-        rows, columns = photo.pixels.shape[:2]
-        left, top = round(self.x * columns), round(self.y * rows)
-        right, bottom = round((self.x + self.width) * columns), round((self.y + self.height) * rows)
-        part = photo.pixels[top:bottom, left:right]
-        if min(part.shape[:2]) < MIN_CROP_PIXELS:
-            raise RequestInvalid.of(
-                "crop",
-                f"leaves {part.shape[1]} x {part.shape[0]} pixels; an edge needs at least {MIN_CROP_PIXELS}",
-            )
-        return replace(photo, pixels=np.ascontiguousarray(part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +86,17 @@ class Recognition:
 
 
 class SearchService:
-    """Recognises photos. Any number of threads may call; the backbone lets them through in turns."""
+    """Recognises photos. Any number of threads may call; decoder and network let them through in turns.
 
-    def __init__(self, engine: Engine, media: MediaStore, model: ServedModel, limits: PhotoLimits) -> None:
+    search_s: seconds after which nobody waits for an answer any more.
+    """
+
+    def __init__(self, engine: Engine, media: MediaStore, model: ServedModel, intake: Intake, search_s: float) -> None:
         self._engine = engine
         self._media = media
         self._model = model
-        self._limits = limits
+        self._intake = intake
+        self._search_s = search_s
 
     def search(self, request: SearchRequest, caller: Principal) -> tuple[UUID, Recognition]:
         """Recognise a photo and remember the answer as a query of the caller's session.
@@ -188,24 +136,28 @@ class SearchService:
             raise RequestInvalid.of("top_k", f"is {request.top_k}; expected 1 to {MAX_TOP_K}")
         started = time.perf_counter()
         served = self._model.current()
-        crop = request.crop
-        photo = read_photo(request.photo, self._limits if crop is None else crop.sharpen(self._limits))
-        if crop is not None:
-            photo = crop.apply(photo)
-        decode_ms = _since(started)
+        deadline = Deadline.after(self._search_s)
         within = None if request.category is None else self._labels_in(request.category)
-        answer = served.recognizer.recognize(photo, within=within, top_k=request.top_k, withdrawn=served.withdrawn)
+        look = self._intake.look(request.photo, request.crop, served.recognizer, deadline)
+        answer = served.recognizer.answer(
+            look.seen.features, look.seen.advice, within=within, top_k=request.top_k, withdrawn=served.withdrawn
+        )
         with transaction(self._engine) as session:
             candidates = _with_products(session, served, answer)
         return Recognition(
-            photo_hash=photo.content_hash,
+            photo_hash=look.content_hash,
             verdict=answer.verdict,
             calibrated=answer.calibrated,
             advice=answer.advice,
             candidates=candidates,
             model_version=answer.model_version,
             weights=answer.weights,
-            timings_ms={**answer.timings_ms, "decode": decode_ms, "total": _since(started)},
+            timings_ms={
+                **answer.timings_ms,
+                "decode": look.decode_ms,
+                "network": look.network_ms,
+                "total": (time.perf_counter() - started) * 1000.0,
+            },
         )
 
     def _labels_in(self, category: str) -> frozenset[str]:
@@ -270,7 +222,3 @@ def _moment(iso: str | None) -> datetime | None:
         return None
     moment = datetime.fromisoformat(iso)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000

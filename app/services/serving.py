@@ -16,7 +16,7 @@ from app.store.vectors import Project
 from models.attributes import TypeGuess
 from models.errors import BackboneError, BundleError, BundleNotFound, PicktureError
 from models.recognizer import Withdrawn, nothing_withdrawn
-from models.values import Answer, ClassifierName, Features, Float32, Photo
+from models.values import Advice, Answer, ClassifierName, Deadline, Features, Float32, Photo
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +39,17 @@ class Recognizes(Protocol):
     @property
     def space(self) -> str: ...
 
-    def recognize(
+    def features(self, photo: Photo, deadline: Deadline | None = None) -> Features: ...
+
+    def answer(
         self,
-        photo: Photo,
+        features: Features,
+        advice: tuple[Advice, ...] = (),
         *,
         within: frozenset[str] | None = None,
         top_k: int = 5,
         withdrawn: Withdrawn = nothing_withdrawn,
     ) -> Answer: ...
-
-    def features(self, photo: Photo) -> Features: ...
 
     def guess_type(self, vectors: Float32) -> TypeGuess | None: ...
 

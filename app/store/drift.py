@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from app.store.job_table import Job
+from app.store.operation_counts import OperationCount
 from app.store.outbox_table import OutboxPhoto
 from app.store.review_tables import ReviewItem
 from app.store.tables import Base
@@ -17,7 +18,9 @@ from app.store.tables import Base
 FOREIGN_PREFIXES = ("procrastinate_", "alembic_version")
 """Tables kept by libraries in the same database."""
 
-assert Job.metadata is ReviewItem.metadata is OutboxPhoto.metadata is Base.metadata, "every table of ours is compared"
+assert Job.metadata is ReviewItem.metadata is OutboxPhoto.metadata is OperationCount.metadata is Base.metadata, (
+    "every table of ours is compared"
+)
 
 
 def include_object(connection: Connection) -> Callable[..., bool]:

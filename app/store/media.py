@@ -29,8 +29,9 @@ from PIL import Image
 from app.errors import MediaNotFound
 from app.store.metadata import strip_metadata
 from models.errors import PhotoTooLarge, UsageError
-from models.photo import DEFAULT_LIMITS, PhotoLimits, open_upright
+from models.photo import DEFAULT_LIMITS, PhotoLimits
 from models.photo.formats import sniff_format
+from models.photo.pool import Decodes, DecodesHere
 
 Rendition = Literal["original", "200", "800"]
 THUMBNAIL_EDGES: tuple[int, ...] = (800, 200)
@@ -90,12 +91,13 @@ def public_path(token: str, rendition: Literal["200", "800"]) -> str:
     return f"/media/{token}/{rendition}.webp"
 
 
-def prepare_image(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> PreparedImage:
+def prepare_image(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, decoder: Decodes | None = None) -> PreparedImage:
     """Decode a photo once and make everything the store keeps of it; writes nothing.
 
+    decoder: in this process by default.
     :raise PhotoError: it cannot be used (see ``models.photo``); a HEIC also for an edge above 16,383 pixels.
     """
-    upright = open_upright(data, limits)
+    upright = (decoder or DecodesHere()).open_upright(data, limits)
     kind = sniff_format(data)
     original = _lossless_webp(upright) if kind == "heic" else strip_metadata(data, kind)
     files: list[tuple[str, bytes]] = []
@@ -113,13 +115,14 @@ def prepare_image(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Prepared
 class MediaStore:
     """A folder or bucket of photos; any number of threads and processes may use it at once.
 
-    url: any fsspec URL or a path. limits: what ``put`` accepts.
+    url: any fsspec URL or a path. limits: what ``put`` accepts. decoder: what decodes for it, by default this process.
     Construction touches nothing.
     """
 
-    def __init__(self, url: str | Path, limits: PhotoLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, url: str | Path, limits: PhotoLimits = DEFAULT_LIMITS, decoder: Decodes | None = None) -> None:
         self.url = str(url)
         self.limits = limits
+        self.decoder: Decodes = decoder or DecodesHere()
         self._fs, self._root = fsspec.core.url_to_fs(self.url)
 
     def put(self, data: bytes) -> StoredImage:
@@ -127,7 +130,7 @@ class MediaStore:
 
         :raise PhotoError: the photo cannot be used; nothing was written.
         """
-        prepared = prepare_image(data, self.limits)
+        prepared = prepare_image(data, self.limits, self.decoder)
         self.write(prepared)
         return prepared.stored
 

@@ -53,6 +53,22 @@ def scale_pixels(inputs: UInt8) -> Float32:
     return scaled
 
 
+_INPUT_SHAPE: Final = (INPUT_SIZE, INPUT_SIZE, 3)
+
+
+def check_inputs(inputs: Sequence[UInt8]) -> None:
+    """Refuse what is no prepared input.
+
+    inputs: n arrays uint8 (299, 299, 3), RGB.
+    :raise UsageError: an array of another shape or dtype; the message names its place.
+    """
+    for place, pixels in enumerate(inputs):
+        if pixels.shape != _INPUT_SHAPE or pixels.dtype != np.uint8:
+            raise UsageError(
+                f"input {place} is {pixels.dtype} {pixels.shape}; expected uint8 {_INPUT_SHAPE}: use fit_input"
+            )
+
+
 def stack_inputs(inputs: Sequence[UInt8]) -> UInt8:
     """Prepared inputs as one batch.
 
@@ -60,14 +76,9 @@ def stack_inputs(inputs: Sequence[UInt8]) -> UInt8:
     Returns uint8 (n, 299, 299, 3).
     :raise UsageError: an array of another shape or dtype; the message names its place.
     """
-    expected = (INPUT_SIZE, INPUT_SIZE, 3)
-    for place, pixels in enumerate(inputs):
-        if pixels.shape != expected or pixels.dtype != np.uint8:
-            raise UsageError(
-                f"input {place} is {pixels.dtype} {pixels.shape}; expected uint8 {expected}: use fit_input"
-            )
+    check_inputs(inputs)
     if not inputs:
-        return np.empty((0, *expected), np.uint8)
+        return np.empty((0, *_INPUT_SHAPE), np.uint8)
     return np.stack(inputs)
 
 

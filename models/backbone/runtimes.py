@@ -14,8 +14,8 @@ from models.backbone.openvino_loader import load_openvino
 from models.backbone.preprocessing import normalise, stack_inputs
 from models.backbone.projection import Projection
 from models.backbone.space import Space
-from models.errors import BackboneError, UsageError
-from models.values import BOTTLENECK_SIZE, Float32, UInt8
+from models.errors import BackboneError, DeadlineExceeded, UsageError
+from models.values import BOTTLENECK_SIZE, Deadline, Float32, UInt8
 
 MAX_BATCH: Final = 16
 """Inputs that go through the network at once: more gains nothing on a CPU and costs memory."""
@@ -79,25 +79,29 @@ class OpenVinoBackbone:
         """The fixed projection of this backbone."""
         return self._projection
 
-    def extract(self, inputs: Sequence[UInt8]) -> Float32:
+    def extract(self, inputs: Sequence[UInt8], deadline: Deadline | None = None) -> Float32:
         """Normalised bottlenecks; see ``models.values.Backbone.extract``.
 
         inputs: n arrays uint8 (299, 299, 3), RGB; left untouched. n may be 0; more than ``MAX_BATCH``
             go through in several batches.
         :raise UsageError: an input of another shape or dtype.
+        :raise DeadlineExceeded: ``streams`` other callers were at it all the time.
         """
         pixels = stack_inputs(inputs)
         pooled = np.empty((len(pixels), BOTTLENECK_SIZE), np.float32)
         if len(pixels):
-            with self._request() as request:
+            with self._request(deadline) as request:
                 for start in range(0, len(pixels), MAX_BATCH):
                     batch = pixels[start : start + MAX_BATCH]
                     pooled[start : start + len(batch)] = request.infer([batch], share_inputs=True)[0]
         return normalise(pooled)
 
     @contextmanager
-    def _request(self) -> Iterator[Any]:
-        request = self._idle.get()
+    def _request(self, deadline: Deadline | None) -> Iterator[Any]:
+        try:
+            request = self._idle.get(timeout=None if deadline is None else deadline.left_s)
+        except queue.Empty:
+            raise DeadlineExceeded("the network was busy all the time; try again in a moment") from None
         try:
             yield request
         finally:

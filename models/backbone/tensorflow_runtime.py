@@ -14,7 +14,7 @@ from models.backbone.projection import Projection
 from models.backbone.runtimes import MAX_BATCH
 from models.backbone.space import Space
 from models.backbone.weight_files import read_weights
-from models.values import BOTTLENECK_SIZE, Float32, UInt8
+from models.values import BOTTLENECK_SIZE, Deadline, Float32, UInt8
 
 
 class TensorFlowBackbone:
@@ -68,10 +68,10 @@ class TensorFlowBackbone:
         """The fixed projection of this backbone."""
         return self._projection
 
-    def extract(self, inputs: Sequence[UInt8]) -> Float32:
+    def extract(self, inputs: Sequence[UInt8], deadline: Deadline | None = None) -> Float32:
         """Normalised bottlenecks; see ``models.values.Backbone.extract``.
 
-        inputs: n arrays uint8 (299, 299, 3), RGB; left untouched. n may be 0.
+        inputs: n arrays uint8 (299, 299, 3), RGB; left untouched. n may be 0. deadline: nobody waits here.
         :raise UsageError: an input of another shape or dtype.
         """
         pixels = stack_inputs(inputs)

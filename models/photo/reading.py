@@ -73,12 +73,19 @@ class PhotoLimits:
 DEFAULT_LIMITS = PhotoLimits()
 
 
-def read_photo(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, *, with_advice: bool = True) -> Photo:
+def read_photo(
+    data: bytes,
+    limits: PhotoLimits = DEFAULT_LIMITS,
+    *,
+    with_advice: bool = True,
+    content_hash: str | None = None,
+) -> Photo:
     """Decode one photo for recognition.
 
     data: the file as it came: JPEG (also the multi-picture kind of phones), PNG, WebP or HEIC,
         told by content, never by name.
     with_advice: also look for hints to the shopper (``models.photo.advice.advise``).
+    content_hash: SHA-256 of ``data`` in hex, from a caller who has it already.
     Returns a ``Photo`` whose pixels are uint8 (height, width, 3), RGB, sRGB, upright, opaque (white
     shows through transparency), C-contiguous and read-only; equal bytes give equal pixels.
 
@@ -99,7 +106,7 @@ def read_photo(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS, *, with_advice
         width, height = height, width
     return Photo(
         pixels=pixels,
-        content_hash=hashlib.sha256(data).hexdigest(),
+        content_hash=content_hash or hashlib.sha256(data).hexdigest(),
         format=opened.format,
         source_width=width,
         source_height=height,
@@ -121,7 +128,7 @@ def open_upright(data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Image.Ima
 
 def _decode(data: bytes, limits: PhotoLimits, edge: int | None) -> tuple[Image.Image, OpenedPhoto]:
     """The upright RGB image, reduced towards ``edge`` unless that is None, and its header."""
-    _check_bytes(len(data), limits)
+    check_bytes(len(data), limits)
     kind = sniff_format(data)
     with decoding(kind, len(data)):
         opened = open_header(data, kind)
@@ -149,7 +156,8 @@ def _frozen_pixels(image: Image.Image) -> UInt8:
     return pixels
 
 
-def _check_bytes(size_bytes: int, limits: PhotoLimits) -> None:
+def check_bytes(size_bytes: int, limits: PhotoLimits) -> None:
+    """Refuse a file by its size alone. :raise PhotoEmpty, PhotoTooLarge:"""
     if size_bytes == 0:
         raise PhotoEmpty("The photo holds no bytes; a JPEG, PNG, WebP or HEIC file was expected. Send it again.")
     if size_bytes > limits.max_bytes:

@@ -138,6 +138,16 @@ class Installation:
                 return list(child.children())
         return []
 
+    def processes(self) -> list[psutil.Process]:
+        """Every process of the service, the one that was started first; without the database."""
+        assert self._process is not None
+        return [self._process, *self._process.children(recursive=True)]
+
+    def database_processes(self) -> list[psutil.Process]:
+        """Every process of the database server."""
+        first = psutil.Process(self.postmaster())
+        return [first, *first.children(recursive=True)]
+
     def _children(self) -> list[psutil.Process]:
         assert self._process is not None
         return list(self._process.children())

@@ -1,4 +1,4 @@
-"""``make bench``: the served demonstration model on rendered phone photos, each failure kind apart.
+"""``make bench-rendered``: the served demonstration model on rendered phone photos, each failure kind apart.
 
 Needs ``make demo`` in the same PICKTURE_HOME. Writes ``bench/rendered.json`` there and prints a table.
 """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.backbone.preprocessing import normalise, stack_inputs
-from models.values import BOTTLENECK_SIZE, INPUT_SIZE, Float32, UInt8
+from models.values import BOTTLENECK_SIZE, INPUT_SIZE, Deadline, Float32, UInt8
 
 _CELLS = 26
 
@@ -21,7 +21,7 @@ class FakeBackbone:
     def __init__(self) -> None:
         self.images = 0
 
-    def extract(self, inputs: Sequence[UInt8]) -> Float32:
+    def extract(self, inputs: Sequence[UInt8], deadline: Deadline | None = None) -> Float32:
         """See ``models.values.Backbone.extract``."""
         pixels = stack_inputs(inputs)
         self.images += len(pixels)

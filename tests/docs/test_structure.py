@@ -122,3 +122,10 @@ def test_documents_named_in_the_source_exist() -> None:
     for path in python_files(*HOUSES, "migrations"):
         for name in re.findall(r"docs/[\w/.-]+?\.md", path.read_text("utf-8")):
             assert (ROOT / name).is_file(), f"{path.relative_to(ROOT)} names {name}, which is not there"
+
+
+def test_every_test_that_hardening_names_exists() -> None:
+    named = {word for word in code_words((DOCS / "hardening.md").read_text("utf-8")) if word.startswith("test_")}
+    tests = "\n".join(path.read_text("utf-8") for path in python_files("tests"))
+    assert len(named) > 50
+    assert {name for name in named if f"def {name}(" not in tests} == set()

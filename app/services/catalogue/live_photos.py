@@ -35,7 +35,6 @@ from app.store.tables import Image, Product, ReferenceVector, Space
 from app.store.text import clean
 from app.store.vectors import put_vectors, refresh_looks
 from models.errors import PhotoError
-from models.photo import read_photo
 from models.values import Float32, Photo
 
 FIELD = "photo"
@@ -156,8 +155,8 @@ class PhotoEditor:
         problems = []
         for place, upload in enumerate(uploads):
             try:
-                prepared = prepare_image(upload.data, self._media.limits)
-                photo = read_photo(upload.data, self._media.limits, with_advice=False)
+                prepared = prepare_image(upload.data, self._media.limits, self._media.decoder)
+                photo = self._media.decoder.read_photo(upload.data, self._media.limits, with_advice=False)
             except PhotoError as error:
                 problems.append(FieldProblem(f"{FIELD}.{place}", f"{error} [{error.code}]", _shown(upload.name)))
             else:

@@ -21,4 +21,4 @@ def make() -> Flask:
     audit.to_standard_error()
     settings = Settings.from_env()
     engine = open_database(settings)
-    return create_app(assemble(settings, engine, KnnLoader(engine, int(os.environ[SPACE_SETTING]))))
+    return create_app(assemble(settings, engine, KnnLoader(engine, int(os.environ[SPACE_SETTING])), serving=True))

@@ -214,6 +214,8 @@ def test_serve_says_where_it_is_and_why_it_is_not_ready(
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
     log = (tmp_path / "service.log").read_text()
+    told = [json.loads(line) for line in log.splitlines() if line.startswith('{"at"')]
+    assert any(line.get("route") == "/docs" and len(line["request_id"]) == 36 for line in told)
     assert "the worker ended with status -9" in log
     assert "the worker has stopped" in log
     assert "Traceback" not in log

@@ -12,7 +12,8 @@ from flask.testing import FlaskClient
 from PIL import Image as PilImage
 from sqlalchemy import Engine, text
 
-from app.services.search import Crop, SearchRequest
+from app.services.intake import Crop
+from app.services.search import SearchRequest
 from app.store.media import MediaStore, content_hash
 from app.wiring import Container
 from models.photo import PhotoLimits, read_photo
@@ -253,13 +254,13 @@ def test_with_consent_the_photo_is_kept_without_metadata(
 def test_the_classifiers_are_told_which_labels_have_left_the_catalogue(container: Container, shop: Shop) -> None:
     told: list[frozenset[str]] = []
     recognizer = container.recognizer()
-    original = recognizer.recognize
+    original = recognizer.answer
 
-    def noting(photo: Any, *, withdrawn: Withdrawn, **further: Any) -> Any:
+    def noting(*seen: Any, withdrawn: Withdrawn, **further: Any) -> Any:
         told.append(withdrawn(frozenset()))
-        return original(photo, withdrawn=withdrawn, **further)
+        return original(*seen, withdrawn=withdrawn, **further)
 
-    recognizer.recognize = noting  # type: ignore[method-assign]
+    recognizer.answer = noting  # type: ignore[method-assign]
     container.search.recognize(SearchRequest(shop.photos["cap"]))
     assert told == [TRAINED]
 

@@ -28,10 +28,12 @@ from models.backbone.projection import Projection
 from models.classifiers.knn import KnnClassifier
 from models.recognizer import Withdrawn, nothing_withdrawn
 from models.values import (
+    Advice,
     Answer,
     Candidate,
     CastVote,
     ClassifierName,
+    Deadline,
     Features,
     Float32,
     Photo,
@@ -174,7 +176,7 @@ class KnnRecognizer:
         self._backbone = FakeBackbone()
         self._knn = KnnClassifier(PgNeighbours(engine, space_id, projection().apply))
 
-    def features(self, photo: Photo) -> Features:
+    def features(self, photo: Photo, deadline: Deadline | None = None) -> Features:
         """See ``models.recognizer``."""
         return Features(self._backbone.extract([fit_input(photo.pixels)])[0], self.space)
 
@@ -182,9 +184,10 @@ class KnnRecognizer:
         """See ``models.recognizer``."""
         return None
 
-    def recognize(
+    def answer(
         self,
-        photo: Photo,
+        features: Features,
+        advice: tuple[Advice, ...] = (),
         *,
         within: frozenset[str] | None = None,
         top_k: int = 5,
@@ -192,9 +195,7 @@ class KnnRecognizer:
     ) -> Answer:
         """See ``models.recognizer``."""
         started = perf_counter()
-        vectors = self._backbone.extract([fit_input(photo.pixels)])
-        network_ms = (perf_counter() - started) * 1000
-        [prediction] = self._knn.predict(vectors, k=top_k, within=within)
+        [prediction] = self._knn.predict(features.vector[None, :], k=top_k, within=within)
         absent = CastVote(VoteState.LABEL_UNKNOWN)
         candidates = tuple(
             Candidate(
@@ -204,15 +205,14 @@ class KnnRecognizer:
             )
             for rank, found in enumerate(prediction.ranked, start=1)
         )
-        classify_ms = (perf_counter() - started) * 1000 - network_ms
         return Answer(
             ranking=Ranking(candidates),
             verdict=VerdictName.KNOWN,
             calibrated=False,
-            advice=photo.advice,
+            advice=advice,
             model_version=self.version,
             weights=self.weights,
-            timings_ms={"network": network_ms, "classify": classify_ms, "total": network_ms + classify_ms},
+            timings_ms={"classify": (perf_counter() - started) * 1000},
         )
 
     def known_since(self, label: str) -> Mapping[ClassifierName, str | None]:

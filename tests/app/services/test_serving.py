@@ -15,7 +15,7 @@ from app.store.database import make_engine
 from models.attributes import TypeGuess
 from models.errors import BackboneNotReady, BundleDamaged, BundleNotFound
 from models.recognizer import Withdrawn, nothing_withdrawn
-from models.values import Answer, ClassifierName, Features, Float32, Photo
+from models.values import Advice, Answer, ClassifierName, Deadline, Features, Float32, Photo
 
 
 class Named:
@@ -27,17 +27,18 @@ class Named:
     def __init__(self, version: str) -> None:
         self.version = version
 
-    def recognize(
+    def features(self, photo: Photo, deadline: Deadline | None = None) -> Features:
+        raise AssertionError("nobody asks")
+
+    def answer(
         self,
-        photo: Photo,
+        features: Features,
+        advice: tuple[Advice, ...] = (),
         *,
         within: frozenset[str] | None = None,
         top_k: int = 5,
         withdrawn: Withdrawn = nothing_withdrawn,
     ) -> Answer:
-        raise AssertionError("nobody asks")
-
-    def features(self, photo: Photo) -> Features:
         raise AssertionError("nobody asks")
 
     def guess_type(self, vectors: Float32) -> TypeGuess | None:
