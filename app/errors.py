@@ -19,6 +19,7 @@ PicktureError
 │   ├── ReviewDecided           something else was decided on the review item
 │   ├── ReviewFlagged           it has a flag, and is not accepted together with others
 │   ├── ReviewLimit             training has enough photos of this installation and label
+│   ├── TextNotTrained          searching by words needs a training that nobody has done here
 │   ├── SpaceIncomplete         the space of the model version lacks photos of the catalogue
 │   └── SpaceInUse              the space is served, or would be after a rollback, or is at work
 ├── NotFoundError
@@ -177,6 +178,12 @@ class ReviewLimit(ConflictError):
     code = "review_limit"
 
 
+class TextNotTrained(ConflictError):
+    """Searching by words needs a shared space of words and photos, which nobody has trained here yet."""
+
+    code = "text_not_trained"
+
+
 class SpaceIncomplete(ConflictError):
     """The space of the model version lacks photos of the catalogue; it can be promoted once they are in."""
 
@@ -305,8 +312,7 @@ class Row:
     """How an error class is answered.
 
     status: HTTP status code. title: the same short sentence for every occurrence (RFC 9457).
-    public: whether the error's own message may reach the client as ``detail``; the messages of a
-        damaged installation name files and stay in the log.
+    public: whether the message may reach the client as ``detail``; those that name files stay in the log.
     """
 
     status: int
@@ -343,6 +349,7 @@ TABLE: Mapping[type[PicktureError], Row] = {
     ReviewDecided: Row(409, "The review item was decided otherwise"),
     ReviewFlagged: Row(409, "The review item has a flag"),
     ReviewLimit: Row(409, "Enough photos from there"),
+    TextNotTrained: Row(409, "Searching by words is not trained here"),
     PreconditionFailed: Row(412, "The resource is not as expected"),
     PreconditionRequired: Row(428, "Say what is to be replaced"),
     NoEarlierModel: Row(409, "Nothing to roll back to"),

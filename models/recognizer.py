@@ -12,6 +12,7 @@ from models.bundle import Bundle
 from models.classifiers.base import Classifier, LinearModel
 from models.classifiers.knn import KnnClassifier
 from models.errors import BundleMismatch, UsageError
+from models.explain import direction_of, heat_map
 from models.values import (
     TOP_K,
     Answer,
@@ -19,6 +20,7 @@ from models.values import (
     ClassifierName,
     Features,
     Float32,
+    HeatMap,
     Neighbours,
     Photo,
     Prediction,
@@ -52,6 +54,7 @@ class Recognizer:
             )
         self.bundle = bundle
         self.backbone = backbone
+        self._neighbours = neighbours
         models: list[Classifier | None] = [bundle.fcn, KnnClassifier(neighbours), bundle.svm]
         self._classifiers = [model for model in models if model is not None]
         self._vote = Vote(bundle.vote)
@@ -152,21 +155,24 @@ class Recognizer:
         top_k: int = TOP_K,
         decode_ms: float = 0.0,
         withdrawn: Withdrawn = nothing_withdrawn,
+        explain: bool = False,
     ) -> Answer:
         """Answer one photo.
 
         within: only these labels compete; None for all. top_k: 1..20 candidates. decode_ms: what
         reading the photo took, for the timings. withdrawn: what has left the catalogue; asked about the labels
-        that the classifiers name, which are masked before each top five where they have.
+        that the classifiers name, which are masked before each top five where they have. explain: with a heat map
+        of every candidate; its time counts as ``classify``.
         :raise UsageError: top_k out of range.
         """
         if not 1 <= top_k <= 20:
             raise UsageError(f"top_k must lie in 1..20, got {top_k}")
         started = time.perf_counter()
-        features = self.features(photo)
+        features, feature_map = self._look(photo) if explain else (self.features(photo), None)
         seen = time.perf_counter()
         predictions, everywhere = self._predict_present(features, within, max(top_k, TOP_K), withdrawn)
         ranking, verdict = self.judge(predictions, top_k, within, everywhere)
+        heat_maps = {} if feature_map is None else self._heat_maps(ranking, features.vector, feature_map)
         done = time.perf_counter()
         timings = {
             "decode": decode_ms,
@@ -174,7 +180,28 @@ class Recognizer:
             "classify": (done - seen) * 1000.0,
             "total": decode_ms + (done - started) * 1000.0,
         }
-        return Answer(ranking, verdict, self.calibrated, photo.advice, self.version, self.weights, timings)
+        return Answer(ranking, verdict, self.calibrated, photo.advice, self.version, self.weights, timings, heat_maps)
+
+    def _look(self, photo: Photo) -> tuple[Features, Float32]:
+        """The photo's bottleneck and its last feature map, float32 (8, 8, 2048)."""
+        vectors, maps = self.backbone.extract_with_maps([fit_input(photo.pixels)])
+        return Features(vectors[0], self.space), maps[0]
+
+    def _heat_maps(self, ranking: Ranking, vector: Float32, feature_map: Float32) -> dict[str, HeatMap]:
+        labels = [candidate.label for candidate in ranking.candidates]
+        found = ((label, self._heat_map(label, vector, feature_map)) for label in labels)
+        return {label: own for label, own in found if own is not None}
+
+    def _heat_map(self, label: str, vector: Float32, feature_map: Float32) -> HeatMap | None:
+        """As the FCN sees the label, else the SVM, else what the label's nearest photo has in common with this one.
+
+        None where the label's last photo has left the memory since it was named.
+        """
+        for model in (self.bundle.fcn, self.bundle.svm):
+            if model is not None and label in model.known:
+                return heat_map(feature_map, direction_of(model, label, vector), model.name)
+        nearest = self._neighbours.nearest_photo(vector, label)
+        return None if nearest is None else heat_map(feature_map, nearest, "knn")
 
     def _predict_present(
         self, features: Features, within: frozenset[str] | None, k: int, withdrawn: Withdrawn

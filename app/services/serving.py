@@ -46,6 +46,7 @@ class Recognizes(Protocol):
         within: frozenset[str] | None = None,
         top_k: int = 5,
         withdrawn: Withdrawn = nothing_withdrawn,
+        explain: bool = False,
     ) -> Answer: ...
 
     def features(self, photo: Photo) -> Features: ...

@@ -26,6 +26,7 @@ from models.attributes import TypeGuess
 from models.backbone.preprocessing import fit_input
 from models.backbone.projection import Projection
 from models.classifiers.knn import KnnClassifier
+from models.explain import heat_map
 from models.recognizer import Withdrawn, nothing_withdrawn
 from models.values import (
     Answer,
@@ -34,6 +35,7 @@ from models.values import (
     ClassifierName,
     Features,
     Float32,
+    HeatMap,
     Photo,
     Ranking,
     VerdictName,
@@ -189,10 +191,11 @@ class KnnRecognizer:
         within: frozenset[str] | None = None,
         top_k: int = 5,
         withdrawn: Withdrawn = nothing_withdrawn,
+        explain: bool = False,
     ) -> Answer:
         """See ``models.recognizer``."""
         started = perf_counter()
-        vectors = self._backbone.extract([fit_input(photo.pixels)])
+        vectors, maps = self._backbone.extract_with_maps([fit_input(photo.pixels)])
         network_ms = (perf_counter() - started) * 1000
         [prediction] = self._knn.predict(vectors, k=top_k, within=within)
         absent = CastVote(VoteState.LABEL_UNKNOWN)
@@ -213,7 +216,13 @@ class KnnRecognizer:
             model_version=self.version,
             weights=self.weights,
             timings_ms={"network": network_ms, "classify": classify_ms, "total": network_ms + classify_ms},
+            heat_maps={c.label: self._heat_map(c.label, vectors[0], maps[0]) for c in candidates} if explain else {},
         )
+
+    def _heat_map(self, label: str, vector: Float32, feature_map: Float32) -> HeatMap:
+        nearest = self._knn.neighbours.nearest_photo(vector, label)
+        assert nearest is not None
+        return heat_map(feature_map, nearest, "knn")
 
     def known_since(self, label: str) -> Mapping[ClassifierName, str | None]:
         """See ``models.recognizer``."""
