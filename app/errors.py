@@ -5,17 +5,14 @@ code is not in the table takes the row of its nearest ancestor whose code is.
 
 PicktureError
 ├── RequestError                the request cannot be served as it came
-│   ├── RequestInvalid          a field is missing, malformed or out of range (``problems`` names each)
-│   ├── NotAvailable            the installation does not offer this feature
-│   ├── Unauthorized            no valid credentials came
-│   ├── Forbidden               valid credentials that do not reach this far
-│   ├── CursorInvalid           not a cursor of this listing
-│   ├── PreconditionFailed, PreconditionRequired    the caller's picture is out of date; it must tell one
-│   ├── SpaceMismatch           the weights of the model version are not prepared here
-│   └── CatalogueChanged        the catalogue changed under a long piece of work
+│   ├── RequestInvalid, NotAvailable    a field is wrong (``problems`` names each); the feature is not offered here
+│   ├── Unauthorized, Forbidden         no valid credentials came; valid ones that do not reach this far
+│   ├── CursorInvalid, PreconditionFailed, PreconditionRequired   no cursor of this listing; an old picture; none told
+│   └── SpaceMismatch, CatalogueChanged   the version's weights are not prepared; the catalogue changed meanwhile
 ├── ConflictError               the request does not fit what is there now
 │   ├── JobRunning, JobEnded    another job is in the way; this one is over
 │   ├── ReviewDecided, ReviewFlagged, ReviewLimit   of an item: decided otherwise; not in bulk; enough of them
+│   ├── TextNotTrained          searching by words needs a training that nobody has done here
 │   └── SpaceIncomplete, SpaceInUse     the model version's space lacks photos; it is served or at work
 ├── LimitExceeded               more operations in a minute than an installation or an address may ask for
 ├── NotFoundError               there is no such thing (or, of a query, it is another session's)
@@ -165,6 +162,12 @@ class ReviewLimit(ConflictError):
     code = "review_limit"
 
 
+class TextNotTrained(ConflictError):
+    """Searching by words needs a shared space of words and photos, which nobody has trained here yet."""
+
+    code = "text_not_trained"
+
+
 class SpaceIncomplete(ConflictError):
     """The space of the model version lacks photos of the catalogue; it can be promoted once they are in."""
 
@@ -307,8 +310,7 @@ class Row:
     """How an error class is answered.
 
     status: HTTP status code. title: the same short sentence for every occurrence (RFC 9457).
-    public: whether the error's own message may reach the client as ``detail``; the messages of a
-        damaged installation name files and stay in the log.
+    public: whether the message may reach the client as ``detail``; those that name files stay in the log.
     """
 
     status: int
@@ -348,6 +350,7 @@ TABLE: Mapping[type[PicktureError], Row] = {
     ReviewDecided: Row(409, "The review item was decided otherwise"),
     ReviewFlagged: Row(409, "The review item has a flag"),
     ReviewLimit: Row(409, "Enough photos from there"),
+    TextNotTrained: Row(409, "Searching by words is not trained here"),
     PreconditionFailed: Row(412, "The resource is not as expected"),
     PreconditionRequired: Row(428, "Say what is to be replaced"),
     NoEarlierModel: Row(409, "Nothing to roll back to"),

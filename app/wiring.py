@@ -27,6 +27,7 @@ from app.services.jobs import JobService
 from app.services.limits import LimitRules, Limits
 from app.services.observing import Observer, Relay
 from app.services.pictures import PictureService
+from app.services.proposals import ProposalService
 from app.services.recommend import RecommendService
 from app.services.review import ReviewService
 from app.services.review_guards import Guards
@@ -35,12 +36,16 @@ from app.services.serving import Admission, Memory, Recognizes, Served, ServedMo
 from app.services.spaces import Spaces
 from app.services.versions import ModelVersions
 from app.services.withdrawn import WithdrawnLabels
+from app.services.word_search import WordSearchService
+from app.services.words import FOLDER as SHARED_FOLDER
+from app.services.words import SharedInService
 from app.store.bundles import BundleStore
 from app.store.database import open_database, require_current, transaction
 from app.store.media import MediaStore
 from app.store.neighbours import PgNeighbours
 from app.store.spaces import find_space
 from app.store.tables import Bundle as BundleRow
+from app.store.text_models import TextModelStore
 from models.backbone.batching import ProjectedBackbone, SharedBackbone
 from models.backbone.store import load_space
 from models.bundle import Bundle
@@ -75,9 +80,12 @@ class Container:
     access: AccessService
     limits: Limits
     search: SearchService
+    words: SharedInService
+    word_search: WordSearchService
     feedback: FeedbackService
     review: ReviewService
     pictures: PictureService
+    proposals: ProposalService
     browse: BrowseService
     recommend: RecommendService
     product_editor: ProductEditor
@@ -251,6 +259,7 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *
     intake = Intake(decoder, limits, BottleneckCache(settings.cache_bytes), observer.cache_asked)
     source = loader or ModelLoader(engine, bundles, partial(prepared_backbone, settings), observer)
     model = ServedModel(source.champion, source.load)
+    words = SharedInService(engine, settings.home / SHARED_FOLDER)
     return Container(
         settings=settings,
         engine=engine,
@@ -262,13 +271,16 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *
         access=AccessService(engine, settings.session_minutes),
         limits=Limits(engine, LimitRules.of(settings)),
         search=SearchService(engine, media, model, intake, settings.search_seconds),
+        words=words,
+        word_search=WordSearchService(engine, words, model, intake, settings.search_seconds),
         feedback=FeedbackService(engine, media, bundles, guards),
         review=ReviewService(engine, media, cursors, guards),
         pictures=PictureService(engine, media),
+        proposals=ProposalService(engine, TextModelStore(settings.home)),
         browse=BrowseService(engine, cursors),
         recommend=RecommendService(engine, cursors),
-        product_editor=ProductEditor(engine, media, model, settings.currency),
-        photo_editor=PhotoEditor(engine, media, model),
+        product_editor=ProductEditor(engine, media, model, settings.currency, words),
+        photo_editor=PhotoEditor(engine, media, model, words),
         versions=ModelVersions(engine, bundles, spaces),
         spaces=spaces,
         jobs=JobService(engine, settings.home, cursors),

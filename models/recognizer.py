@@ -12,6 +12,7 @@ from models.bundle import Bundle
 from models.classifiers.base import Classifier, LinearModel
 from models.classifiers.knn import KnnClassifier
 from models.errors import BundleMismatch, UsageError
+from models.explain import direction_of, heat_map
 from models.values import (
     TOP_K,
     Advice,
@@ -21,6 +22,7 @@ from models.values import (
     Deadline,
     Features,
     Float32,
+    HeatMap,
     Neighbours,
     Photo,
     Prediction,
@@ -54,6 +56,7 @@ class Recognizer:
             )
         self.bundle = bundle
         self.backbone = backbone
+        self._neighbours = neighbours
         models: list[Classifier | None] = [bundle.fcn, KnnClassifier(neighbours), bundle.svm]
         self._classifiers = [model for model in models if model is not None]
         self._vote = Vote(bundle.vote)
@@ -154,21 +157,30 @@ class Recognizer:
         top_k: int = TOP_K,
         decode_ms: float = 0.0,
         withdrawn: Withdrawn = nothing_withdrawn,
+        explain: bool = False,
     ) -> Answer:
         """Answer one photo.
 
         within: only these labels compete; None for all. top_k: 1..20 candidates. decode_ms: what
         reading the photo took, for the timings. withdrawn: what has left the catalogue; asked about the labels
-        that the classifiers name, which are masked before each top five where they have.
+        that the classifiers name, which are masked before each top five where they have. explain: with a heat map
+        of every candidate; its time counts as ``classify``.
         :raise UsageError: top_k out of range.
         """
         _require_top_k(top_k)
         started = time.perf_counter()
-        features = self.features(photo)
+        features, feature_map = self.look(photo) if explain else (self.features(photo), None)
         network_ms = (time.perf_counter() - started) * 1000.0
-        answer = self.answer(features, photo.advice, within=within, top_k=top_k, withdrawn=withdrawn)
+        answer = self.answer(
+            features, photo.advice, within=within, top_k=top_k, withdrawn=withdrawn, feature_map=feature_map
+        )
         timings = {"decode": decode_ms, "network": network_ms, **answer.timings_ms}
         return replace(answer, timings_ms={**timings, "total": sum(timings.values())})
+
+    def look(self, photo: Photo, deadline: Deadline | None = None) -> tuple[Features, Float32]:
+        """The photo's bottleneck and its last feature map, float32 (8, 8, 2048). Raises as ``features``."""
+        vectors, maps = self.backbone.extract_with_maps([fit_input(photo.pixels)], deadline)
+        return Features(vectors[0], self.space), maps[0]
 
     def answer(
         self,
@@ -178,9 +190,11 @@ class Recognizer:
         within: frozenset[str] | None = None,
         top_k: int = TOP_K,
         withdrawn: Withdrawn = nothing_withdrawn,
+        feature_map: Float32 | None = None,
     ) -> Answer:
         """Answer a photo whose bottleneck is known; ``recognize`` says what the arguments are.
 
+        feature_map: what ``look`` gave beside the bottleneck; with it comes a heat map of every candidate.
         Of the timings only ``classify`` is there.
         :raise UsageError: top_k out of range. :raise BundleMismatch: features of another space.
         """
@@ -188,8 +202,25 @@ class Recognizer:
         started = time.perf_counter()
         predictions, everywhere = self._predict_present(features, within, max(top_k, TOP_K), withdrawn)
         ranking, verdict = self.judge(predictions, top_k, within, everywhere)
+        heat_maps = {} if feature_map is None else self._heat_maps(ranking, features.vector, feature_map)
         timings = {"classify": (time.perf_counter() - started) * 1000.0}
-        return Answer(ranking, verdict, self.calibrated, advice, self.version, self.weights, timings)
+        return Answer(ranking, verdict, self.calibrated, advice, self.version, self.weights, timings, heat_maps)
+
+    def _heat_maps(self, ranking: Ranking, vector: Float32, feature_map: Float32) -> dict[str, HeatMap]:
+        labels = [candidate.label for candidate in ranking.candidates]
+        found = ((label, self._heat_map(label, vector, feature_map)) for label in labels)
+        return {label: own for label, own in found if own is not None}
+
+    def _heat_map(self, label: str, vector: Float32, feature_map: Float32) -> HeatMap | None:
+        """As the FCN sees the label, else the SVM, else what the label's nearest photo has in common with this one.
+
+        None where the label's last photo has left the memory since it was named.
+        """
+        for model in (self.bundle.fcn, self.bundle.svm):
+            if model is not None and label in model.known:
+                return heat_map(feature_map, direction_of(model, label, vector), model.name)
+        nearest = self._neighbours.nearest_photo(vector, label)
+        return None if nearest is None else heat_map(feature_map, nearest, "knn")
 
     def _predict_present(
         self, features: Features, within: frozenset[str] | None, k: int, withdrawn: Withdrawn

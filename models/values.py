@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 BOTTLENECK_SIZE = 2048
 """Length of the pool_3 output of Inception-v3."""
 
+MAP_CELLS = 8
+"""Rows and columns of the last feature map, of which pool_3 is the mean."""
+
 PROJECTED_SIZE = 256
 """Length of the projected bottleneck that the approximate index searches."""
 
@@ -168,11 +171,54 @@ class VerdictName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Area:
+    """A part of a photo, as fractions of its width and height: left, top, width, height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def within(self, outer: Area) -> Area:
+        """This part of ``outer``, as fractions of what ``outer`` is a part of."""
+        return Area(
+            outer.x + self.x * outer.width,
+            outer.y + self.y * outer.height,
+            self.width * outer.width,
+            self.height * outer.height,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeatMap:
+    """Where in a photo a label is seen; ``models.explain`` makes it.
+
+    values: float32 (rows, columns), from the top left: in 0..1, the strongest cell 1; all 0 where nothing speaks for
+        the label. area: the part of the photo that the cells cover, in equal shares. classifier: whose view it is.
+    """
+
+    values: Float32
+    area: Area
+    classifier: ClassifierName
+
+    @property
+    def peak(self) -> tuple[float, float]:
+        """(x, y), the centre of the strongest cell, as fractions of the photo; of equal cells the first."""
+        rows, columns = self.values.shape
+        row, column = divmod(int(self.values.argmax()), columns)
+        return (
+            self.area.x + self.area.width * (column + 0.5) / columns,
+            self.area.y + self.area.height * (row + 0.5) / rows,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What recognition says of one photo.
 
     calibrated: False where the shipped prior judged because the catalogue is too small to fit one.
     timings_ms: wall milliseconds a stage: decode, network, classify, total.
+    heat_maps: by label, where it is seen; empty unless asked for.
     """
 
     ranking: Ranking
@@ -182,6 +228,7 @@ class Answer:
     model_version: str
     weights: str
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    heat_maps: Mapping[str, HeatMap] = field(default_factory=dict)
 
 
 class Neighbours(Protocol):
@@ -196,6 +243,13 @@ class Neighbours(Protocol):
         within: only these labels may be named; None for all, an empty set names none.
         Returns, for each query, (label, Euclidean distance of its nearest photo), nearest first;
         equal distances are ordered by label. Fewer than ``k`` where the memory holds fewer labels.
+        """
+        ...
+
+    def nearest_photo(self, vector: Float32, label: str) -> Float32 | None:
+        """The stored vector of the label's photo that is nearest to ``vector``; None where it has no photo.
+
+        vector: float32 (2048,). Returns float32 (2048,), as precise as the memory keeps it.
         """
         ...
 
@@ -219,6 +273,14 @@ class Backbone(Protocol):
         inputs: n arrays uint8 (299, 299, 3), RGB (see ``models.backbone.preprocessing.fit_input``).
         deadline: how long the caller waits for its turn, where callers wait; None: as long as it takes.
         Returns float32 (n, 2048), >= 0, unit length; row i depends on input i alone.
+        :raise DeadlineExceeded: the turn did not come in time.
+        """
+        ...
+
+    def extract_with_maps(self, inputs: Sequence[UInt8], deadline: Deadline | None = None) -> tuple[Float32, Float32]:
+        """What ``extract`` gives, and the last feature maps: float32 (n, 8, 8, 2048), >= 0 but for rounding.
+
+        A map's mean over its cells is the pool_3 that the bottleneck is the normalised form of.
         :raise DeadlineExceeded: the turn did not come in time.
         """
         ...

@@ -1,7 +1,8 @@
-"""POST /v1/search: a photo in, candidates out."""
+"""POST /v1/search: a photo, words or both in, candidates out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -19,7 +20,8 @@ from app.api.security import principal
 from app.errors import NotAvailable, Overloaded, RequestInvalid
 from app.services.intake import Crop
 from app.services.search import MAX_TOP_K, FoundCandidate, Recognition, SearchRequest
-from models.values import TOP_K, CastVote
+from app.services.word_search import WordAnswer, WordCandidate, WordRequest
+from models.values import TOP_K, CastVote, HeatMap
 
 api = resource("search", "/v1", secured=True)
 
@@ -30,11 +32,13 @@ def _crop(value: object) -> object:
 
 
 class SearchForm(BaseModel):
-    """The fields beside the photo."""
+    """The fields beside the photo. A photo or a text must come."""
 
     model_config = ConfigDict(extra="forbid")
 
-    text: Name | None = Field(None, description="Words to search by; not available yet.")
+    text: Name | None = Field(
+        None, description="Words to search by, alone or to refine the photo: `red handbag`; `this, in red`."
+    )
     category: Name | None = Field(None, description='Only this category and below, e.g. "Grocery > Dairy".')
     crop: Annotated[tuple[float, float, float, float], BeforeValidator(_crop)] | None = Field(
         None,
@@ -45,7 +49,7 @@ class SearchForm(BaseModel):
     keep_photo: bool = Field(
         False, description="The shopper consents: the photo is kept, without metadata, for training."
     )
-    explain: bool = Field(False, description="Say why; not available yet.")
+    explain: bool = Field(False, description="With a heat map of each candidate: where in the photo it is seen.")
 
 
 class AdviceOut(BaseModel):
@@ -88,16 +92,30 @@ class KnownSinceOut(BaseModel):
     svm: datetime | None
 
 
+class HeatMapOut(BaseModel):
+    """Where in the photo a candidate is seen, and by which classifier: cells in equal shares over a part of it."""
+
+    classifier: Literal["fcn", "knn", "svm"]
+    x: float = Field(description="Left edge of the cells, as a fraction of the upright photo's width.")
+    y: float = Field(description="Top edge, as a fraction of its height.")
+    w: float
+    h: float
+    values: list[list[float]] = Field(description="Rows from the top, 0 to 1; the strongest cell is 1.")
+
+
 class CandidateOut(BaseModel):
     """One candidate."""
 
     rank: int
-    score: float = Field(description="Estimated probability in [0, 1] that this is the product.")
+    score: float = Field(
+        description="Estimated probability in [0, 1] that this is the product; with `text` a likeness in [0, 1]."
+    )
     label: str
     product: ProductOut
     other_skus: list[str] = Field(description="Other products of the same label, e.g. sizes; at most 50.")
-    votes: VotesOut
-    known_since: KnownSinceOut
+    votes: VotesOut | None = Field(description="Null where `text` was sent: no classifier votes then.")
+    known_since: KnownSinceOut | None = Field(description="Null where `text` was sent.")
+    heat_map: HeatMapOut | None = Field(None, description="Only where `explain` was sent.")
 
 
 class TimingsOut(BaseModel):
@@ -112,7 +130,7 @@ class TimingsOut(BaseModel):
 class RecognitionOut(BaseModel):
     """What was recognised in a photo."""
 
-    verdict: Literal["known", "unsure", "unknown"]
+    verdict: Literal["known", "unsure", "unknown"] | None = Field(description="Null where `text` was sent.")
     calibrated: bool = Field(description="False where the catalogue is too small to fit the verdict to it.")
     advice: list[AdviceOut]
     suggested_crops: list[CropOut] = Field(description="May be empty.")
@@ -136,7 +154,6 @@ def _multipart_schema() -> dict[str, Any]:
         "description": "JPEG, PNG, WebP or HEIC as the phone made it.",
     }
     schema["properties"] = {"photo": photo, **schema["properties"]}
-    schema["required"] = ["photo"]
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
@@ -146,44 +163,67 @@ def _multipart_schema() -> dict[str, Any]:
     openapi_extensions={"requestBody": _multipart_schema()},
 )
 def search() -> Response:
-    """Recognise a product from a photo.
+    """Recognise a product from a photo, or find products by words, or by a photo that words refine.
 
     The photo is forgotten after the answer unless `keep_photo` says otherwise.
     """
     counters = metrics.metrics()
+    found: Recognition | WordAnswer
     try:
         with container().admission.enter(), counters.in_work.track_inprogress():
             # Only now is the body read: a full house refuses before it takes 20 MB in.
-            query_id, found = container().search.search(_read_request(), principal())
+            asked = _read_request()
+            if isinstance(asked, WordRequest):
+                query_id, found = container().word_search.search(asked, principal())
+            else:
+                query_id, found = container().search.search(asked, principal())
     except Overloaded:
         counters.refused.inc()
         raise
-    counters.verdicts.labels(found.verdict.value).inc()
+    if isinstance(found, Recognition):
+        counters.verdicts.labels(found.verdict.value).inc()
     for stage, spent_ms in found.timings_ms.items():
         counters.stages.labels(stage).observe(spent_ms / 1000)
-    answer = SearchOut(query_id=query_id, **recognition_out(found).model_dump())
+    told = recognition_out(found) if isinstance(found, Recognition) else words_out(found)
+    answer = SearchOut(query_id=query_id, **told.model_dump())
     return jsonify(answer.model_dump(mode="json"))
 
 
-def _read_request() -> SearchRequest:
+def _read_request() -> SearchRequest | WordRequest:
     try:
         form = SearchForm.model_validate(request.form.to_dict())
     except ValidationError as error:
         raise invalid(error) from None
-    if form.text is not None:
-        raise NotAvailable("text: searching by words is not available; send a photo alone")
-    if form.explain:
-        raise NotAvailable("explain: explanations are not available; leave the field out")
     photo = request.files.get("photo")
+    if form.text is not None:
+        return _word_request(form, None if photo is None else photo.stream.read())
     if photo is None:
-        raise RequestInvalid.of("photo", "required: the photo as a file part of a multipart/form-data body")
+        raise RequestInvalid.of(
+            "photo", "required where no text comes: the photo as a file part of a multipart/form-data body"
+        )
     return SearchRequest(
         photo=photo.stream.read(),
         category=form.category,
         crop=None if form.crop is None else Crop(*form.crop),
         top_k=form.top_k,
         keep_photo=form.keep_photo,
+        explain=form.explain,
     )
+
+
+def _word_request(form: SearchForm, photo: bytes | None) -> WordRequest:
+    """:raise RequestInvalid, NotAvailable: fields that do not go with words."""
+    assert form.text is not None
+    if form.keep_photo:
+        raise RequestInvalid.of(
+            "keep_photo", "must be left out with `text`: what is picked then is not what the photo shows"
+        )
+    if form.explain:
+        raise NotAvailable("explain: searches with `text` are not explained; leave the field out")
+    if form.crop is not None and photo is None:
+        raise RequestInvalid.of("crop", "must be left out where no photo comes")
+    crop = None if form.crop is None else Crop(*form.crop)
+    return WordRequest(form.text, photo, form.category, crop, form.top_k)
 
 
 def recognition_out(found: Recognition) -> RecognitionOut:
@@ -196,9 +236,38 @@ def recognition_out(found: Recognition) -> RecognitionOut:
         candidates=[_candidate_out(candidate) for candidate in found.candidates],
         model_version=found.model_version,
         weights=found.weights,
-        timings_ms=TimingsOut(
-            **{stage: round(found.timings_ms[stage], 2) for stage in ("decode", "network", "classify", "total")}
-        ),
+        timings_ms=_timings_out(found.timings_ms),
+    )
+
+
+def words_out(found: WordAnswer) -> RecognitionOut:
+    """Serialise the answer to words: nobody voted, and nobody judged."""
+    return RecognitionOut(
+        verdict=None,
+        calibrated=False,
+        advice=[AdviceOut(code=hint.code, message=hint.message) for hint in found.advice],
+        suggested_crops=[],
+        candidates=[_word_candidate_out(candidate) for candidate in found.candidates],
+        model_version=found.model_version,
+        weights=found.weights,
+        timings_ms=_timings_out(found.timings_ms),
+    )
+
+
+def _timings_out(timings_ms: Mapping[str, float]) -> TimingsOut:
+    return TimingsOut(**{stage: round(timings_ms[stage], 2) for stage in ("decode", "network", "classify", "total")})
+
+
+def _word_candidate_out(candidate: WordCandidate) -> CandidateOut:
+    return CandidateOut(
+        rank=candidate.rank,
+        score=candidate.score,
+        label=candidate.label,
+        product=product_out(candidate.product, candidate.image_token),
+        other_skus=list(candidate.other_skus),
+        votes=None,
+        known_since=None,
+        heat_map=None,
     )
 
 
@@ -219,6 +288,19 @@ def _candidate_out(candidate: FoundCandidate) -> CandidateOut:
             knn=candidate.known_since["knn"],
             svm=candidate.known_since["svm"],
         ),
+        heat_map=None if candidate.heat_map is None else _heat_map_out(candidate.heat_map),
+    )
+
+
+def _heat_map_out(heat_map: HeatMap) -> HeatMapOut:
+    area = heat_map.area
+    return HeatMapOut(
+        classifier=heat_map.classifier,
+        x=round(area.x, 5),
+        y=round(area.y, 5),
+        w=round(area.width, 5),
+        h=round(area.height, 5),
+        values=[[round(float(value), 3) for value in row] for row in heat_map.values],
     )
 
 

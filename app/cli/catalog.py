@@ -10,21 +10,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.common import emit, json_option
+from app.cli.common import emit, json_option, say
 from app.config import Settings
 from app.services.catalogue.checks import LintReport, SharedPhoto, find_duplicates, lint
 from app.services.catalogue.convert_fashion import convert_fashion
 from app.services.catalogue.convert_grocery import SPLITS, convert_grocery, write_photo_list
+from app.services.catalogue.duplicates import AlikeReport, find_alike
 from app.services.catalogue.importing import ImportReport, import_catalogue
+from app.services.catalogue.restricted import RestrictedReport, find_restricted
 from app.services.catalogue.rows import RowProblem
 from app.services.catalogue.writing import Conversion
 from app.store.database import transaction
 from models.errors import UsageError
+from models.multimodal.restricted import RECALL, RECALLS
 
 if TYPE_CHECKING:
     from app.wiring import Container
 
 SHOWN_PROBLEMS = 50
+_SHOWN_SKUS = 10
 
 _folder = click.Path(exists=True, file_okay=False, path_type=Path)
 _new_path = click.Path(path_type=Path)
@@ -64,6 +68,8 @@ def import_(source: Path, dry_run: bool, strict: bool, as_json: bool) -> None:
         currency=container.settings.currency,
         progress=sys.stderr.isatty() or not as_json,
     )
+    if report.applied and (made := container.proposals.propose()) is not None:
+        say(f"{made.proposals} proposals for {made.products} products that lack something (`proposals list`)")
     emit(report.as_dict(), as_json, lambda: _import_text(report))
     if strict and report.problems:
         sys.exit(1)
@@ -187,11 +193,14 @@ def _lint_text(report: LintReport, seen: int) -> str:
 @command.command()
 @json_option
 def duplicates(as_json: bool) -> None:
-    """The same photo under several products."""
+    """The same photo under several products; and listings that are probably one product, by photo and name."""
     container = _container()
+    words = container.words.now()
     with transaction(container.engine) as session:
         found = find_duplicates(session)
-    emit({"duplicates": [item.as_dict() for item in found]}, as_json, lambda: _duplicates_text(found))
+        alike = find_alike(session, words)
+    result = {"duplicates": [item.as_dict() for item in found], "alike": alike.as_dict()}
+    emit(result, as_json, lambda: f"{_duplicates_text(found)}\n{_alike_text(alike)}")
 
 
 def _duplicates_text(found: Sequence[SharedPhoto]) -> str:
@@ -201,4 +210,49 @@ def _duplicates_text(found: Sequence[SharedPhoto]) -> str:
     for item in found:
         note = "one label, harmless" if item.same_label else f"{len(item.labels)} labels"
         lines.append(f"  {item.content_hash[:12]} ({note}): {', '.join(item.skus)}")
+    return "\n".join(lines)
+
+
+def _alike_text(report: AlikeReport) -> str:
+    if report.state != "run":
+        return f"listings of one product, by photo and name: {report.state}"
+    count = sum(len(cluster.skus) for cluster in report.clusters)
+    lines = [
+        f"{len(report.clusters)} products are probably listed more than once, by photo and name: {count} of "
+        f"{report.products} listings (shared space {report.version})"
+    ]
+    for cluster in report.clusters[:SHOWN_PROBLEMS]:
+        note = "one label, harmless" if cluster.same_label else f"{len(cluster.labels)} labels"
+        skus = ", ".join(cluster.skus[:_SHOWN_SKUS]) + (", ..." if len(cluster.skus) > _SHOWN_SKUS else "")
+        told = "photo and name" if "both" in cluster.evidence else " or ".join(cluster.evidence)
+        lines.append(f"  {cluster.probability:.2f} by {told} ({note}): {skus}")
+    if len(report.clusters) > SHOWN_PROBLEMS:
+        lines.append(f"  ... and {len(report.clusters) - SHOWN_PROBLEMS} more (--json lists all)")
+    return "\n".join(lines)
+
+
+@command.command()
+@click.option(
+    "--recall", type=click.Choice([f"{recall:g}" for recall in RECALLS]), default=f"{RECALL:g}", show_default=True
+)
+@json_option
+def restricted(recall: str, as_json: bool) -> None:
+    """Products that look like those marked `restricted`, and are not marked; --recall of those marked are found."""
+    container = _container()
+    words = container.words.now()
+    with transaction(container.engine) as session:
+        report = find_restricted(session, words, float(recall))
+    emit(report.as_dict(), as_json, lambda: _restricted_text(report))
+
+
+def _restricted_text(report: RestrictedReport) -> str:
+    if report.state != "run":
+        return f"restricted class: {report.state}"
+    lines = [
+        f"{len(report.flagged)} of {report.unmarked} products that are not marked as restricted look like those that "
+        f"are, at a recall of {report.recall:g}"
+    ]
+    lines += [f"  {item.probability:.2f} {item.sku}: {item.name or ''}" for item in report.flagged[:SHOWN_PROBLEMS]]
+    if len(report.flagged) > SHOWN_PROBLEMS:
+        lines.append(f"  ... and {len(report.flagged) - SHOWN_PROBLEMS} more (--json lists all)")
     return "\n".join(lines)

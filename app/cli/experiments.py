@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,13 @@ import click
 
 from app.cli.common import emit, json_option, say
 from app.cli.experiment_tables import category_lines, label_lines, mislabel_lines, parameter_lines
+from app.cli.modality_tables import modality_lines
+from app.cli.shared_tables import variant_lines
 from app.config import Settings
 from app.jobs.allocator import keep_freed_memory
 from app.jobs.experiments import CatalogueData, catalogue_data, rendered_photos, write_result
 from app.jobs.finetune import depth_experiment
+from app.jobs.shared import shared_material
 from app.wiring import build_container
 from augment.variants import SELECTABLE_NAMES, VARIANT_NAMES
 from models.errors import UsageError
@@ -30,12 +34,20 @@ from models.training.experiments.labels import (
 )
 from models.training.experiments.mislabels import SEEDS as FLIPS
 from models.training.experiments.mislabels import SHARES, measure_care
+from models.training.experiments.shared_space import SEEDS as SPLITS
+from models.training.experiments.shared_space import compare_variants
+from models.training.experiments.synthetic_modalities import SEEDS as WORLDS
+from models.training.experiments.synthetic_modalities import SyntheticPlan, synthetic_modalities
+from models.training.experiments.synthetic_picture import draw_embedding
 from models.training.finetune.depth import SHARES as DEPTH_SHARES
 from models.training.finetune.depth import DepthPlan
 from models.training.finetune.settings import DEPTHS, LEAST_INPUT_SIZE, Depth, FinetuneSettings
+from models.training.shared.batches import Variant
+from models.training.shared.learner import SharedSettings
 
 _PHONE_PHOTOS = 2
 _TUNING = FinetuneSettings()
+_SHARED = SharedSettings()
 
 
 def _variants_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,6 +186,40 @@ def depth(
     finally:
         container.close()
     _finish("depth", table.to_json(), as_json, lambda _: "\n".join(table.lines()))
+
+
+@command.command("synthetic-modalities")
+@click.option("--seeds", type=click.IntRange(1, 100), default=WORLDS, show_default=True, help="Worlds drawn anew.")
+@json_option
+def modalities(seeds: int, as_json: bool) -> None:
+    """Three drawn modalities fused into one embedding: the table of the paper it comes from, beside ours."""
+    keep_freed_memory()
+    home = Settings.from_env().home
+    processes = min(len(os.sched_getaffinity(0)), 2 * seeds)
+    result = synthetic_modalities(SyntheticPlan(seeds, processes), say)
+    picture = home / "experiments" / "synthetic-modalities.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    say(f"drawing {picture}")
+    picture.write_bytes(draw_embedding())
+    _finish("synthetic-modalities", result, as_json, modality_lines)
+
+
+@command.command("shared-space")
+@click.option("--seeds", type=click.IntRange(1, 100), default=SPLITS, show_default=True, help="Splits drawn anew.")
+@click.option("--variant", "variants", multiple=True, type=click.Choice([v.value for v in Variant]), help="May repeat.")
+@click.option("--epochs", type=click.IntRange(1, 1000), default=_SHARED.epochs, show_default=True)
+@json_option
+def shared_space(seeds: int, variants: tuple[str, ...], epochs: int, as_json: bool) -> None:
+    """Ways to train the shared space of words and photos, compared, and types that it never saw."""
+    container = build_container(Settings.from_env())
+    try:
+        material = shared_material(container.settings, container.engine, container.media, say, planted=0)
+    finally:
+        container.close()
+    chosen = [Variant(name) for name in variants] or list(Variant)
+    result = compare_variants(material.data, seeds, chosen, replace(_SHARED, epochs=epochs), say)
+    facts = {"weights": material.backbone.space.weights, "space": material.backbone.space.identifier}
+    _finish("shared-space", {**facts, **result}, as_json, variant_lines)
 
 
 def _catalogue(variants: Sequence[str], without_variants: bool) -> CatalogueData:

@@ -35,7 +35,7 @@ def _lines(answer: RecognitionOut) -> str:
     for candidate in answer.candidates:
         votes = "  ".join(
             f"{name} {vote['rank'] if vote['rank'] is not None else '-'}"
-            for name, vote in candidate.votes.model_dump().items()
+            for name, vote in ({} if candidate.votes is None else candidate.votes.model_dump()).items()
         )
         name = candidate.product.name or candidate.product.sku
         told.append(f"{candidate.rank:>3}. {candidate.score:.2f}  {name}  [{candidate.product.sku}]  {votes}")

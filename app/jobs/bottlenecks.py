@@ -21,6 +21,8 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.errors import MediaNotFound
 from app.services.spaces import filling_locks
+from app.services.words import FOLDER as SHARED_FOLDER
+from app.services.words import SharedInService, refresh_all_places
 from app.store.database import transaction
 from app.store.media import MediaStore
 from app.store.neighbours import put_reviewed_vectors, put_vectors, refresh_looks
@@ -157,6 +159,8 @@ def fill_bottlenecks(
             with transaction(engine) as session:  # anew: filling may take hours, and an import may have run meanwhile
                 current = catalogue_images(session, media)
             vectors = remember(engine, current, backbone, cache)
+    # What an import changed lies elsewhere in the shared space of words and photos, where one is in service.
+    refresh_all_places(engine, SharedInService(engine, settings.home / SHARED_FOLDER).now())
     return BottleneckReport(backbone.space, backbone.weights, len(images), fill, vectors)
 
 

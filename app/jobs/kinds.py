@@ -54,6 +54,9 @@ def run_import(container: Container, job_id: UUID, payload: Mapping[str, Any], t
     tell.step("checking the table")
     report = _imported(container, folder, payload, tell)
     tell.row_errors([problem.as_dict() for problem in report.problems])
+    if report.applied:
+        tell.step("asking the text model about what is lacking")
+        container.proposals.propose()
     follow_up = FollowUp("bottlenecks", {"originals_only": True}) if report.applied else None
     return Outcome(_import_result(report), follow_up)
 

@@ -17,6 +17,7 @@ from app.jobs.bottlenecks import BottleneckReport, fill_bottlenecks
 from app.jobs.gate import Promote, decide
 from app.jobs.material import gather
 from app.jobs.outbox import Filled, fill_space, published_when_complete
+from app.jobs.text import text_as_well
 from app.jobs.training import TrainOptions, TrainReport, made_bundle, predict_types, recorded
 from app.store.bundles import BundleStore, Gate, NewBundle
 from app.store.database import transaction
@@ -37,12 +38,14 @@ class RetrainOptions:
 class RetrainReport:
     """What came of it. gate: see ``app.store.bundles.Gate.to_json``.
 
-    bottlenecks: None where an earlier attempt had come to the end, and nothing was left to do.
+    bottlenecks: None where an earlier attempt had come to the end, and nothing was left to do. text: version of the
+    text model that was trained as well; None where the catalogue names too little.
     """
 
     trained: TrainReport
     gate: Mapping[str, Any]
     bottlenecks: BottleneckReport | None
+    text: str | None = None
 
     @property
     def promoted(self) -> bool:
@@ -57,6 +60,7 @@ class RetrainReport:
             "space": self.trained.space,
             "promoted": self.promoted,
             **self.gate,
+            "text_model": self.text,
             "bottlenecks": None if filled is None else _filled(filled),
             "data": self.trained.metrics.get("data", {}),
         }
@@ -108,7 +112,7 @@ def retrain(
             told.say,
         )
     trained = TrainReport(bundle.version, bundle.space, bundles.path_for(bundle.version), bundle.metrics)
-    return RetrainReport(trained, gate.to_json(), filled)
+    return RetrainReport(trained, gate.to_json(), filled, text_as_well(settings, engine, told.say))
 
 
 def _done(engine: Engine, bundles: BundleStore, job_id: UUID | None) -> RetrainReport | None:

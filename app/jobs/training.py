@@ -208,7 +208,7 @@ def _write(bundles: BundleStore, material: Material, trained: Trained, job_id: U
         settings = {"vote": trained.vote.to_json(), "verdict": trained.verdict.to_json()}
         (folder / "settings.json").write_text(json.dumps(settings))
         (folder / "metrics.json").write_text(json.dumps(_plain(trained.metrics)))
-        write_report(folder / "report.html", manifest, trained, lambda h: pictures[h].picture())
+        write_report(folder / "report.html", manifest, trained, lambda h: pictures[h].picture(), material.backbone)
 
     write_bundle(bundles.path_for(version), manifest, write)
     return bundles.path_for(version)

@@ -15,7 +15,7 @@ from app.errors import RequestInvalid
 from app.services.serving import Recognizes
 from models.photo import PhotoLimits
 from models.photo.pool import Decodes
-from models.values import Advice, Deadline, Features, Photo
+from models.values import Advice, Deadline, Features, Float32, Photo
 
 MIN_CROP_PIXELS = 32
 """Smallest edge a crop may leave of the decoded photo: less shows no product."""
@@ -86,12 +86,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """One photo looked at. decode_ms: until its pixels were there. network_ms: then until its bottleneck was; or 0."""
+    """One photo looked at. decode_ms: until its pixels were there. network_ms: then until its bottleneck was; or 0.
+
+    feature_map: float32 (8, 8, 2048), of the photo or its crop, where it was asked for.
+    """
 
     content_hash: str
     seen: Seen
     decode_ms: float
     network_ms: float
+    feature_map: Float32 | None = None
 
 
 _Key = tuple[str, Crop | None, str]
@@ -161,26 +165,33 @@ class Intake:
         self._cache = cache
         self._on_asked = on_asked
 
-    def look(self, data: bytes, crop: Crop | None, recognizer: Recognizes, deadline: Deadline) -> Look:
+    def look(
+        self, data: bytes, crop: Crop | None, recognizer: Recognizes, deadline: Deadline, *, with_map: bool = False
+    ) -> Look:
         """What ``recognizer``'s network sees in the photo, or in a part of it.
 
+        with_map: the feature map too, for which the network runs whatever is remembered: a map takes half a megabyte.
         :raise PhotoError: the photo cannot be used. :raise RequestInvalid: the crop leaves too little of it.
         :raise DeadlineExceeded: there was no answer by then; what had not begun was not done.
         """
         started = time.perf_counter()
         content_hash = hashlib.sha256(data).hexdigest()
-        seen = self._cache.get(content_hash, crop, recognizer.space)
-        self._on_asked(seen is not None)
-        if seen is not None:
-            return Look(content_hash, seen, _ms_since(started), 0.0)
+        if not with_map:
+            seen = self._cache.get(content_hash, crop, recognizer.space)
+            self._on_asked(seen is not None)
+            if seen is not None:
+                return Look(content_hash, seen, _ms_since(started), 0.0)
         limits = self._limits if crop is None else crop.sharpen(self._limits)
         photo = self._decoder.read_photo(data, limits, content_hash=content_hash, deadline=deadline)
         if crop is not None:
             photo = crop.apply(photo)
         decoded = time.perf_counter()
-        seen = Seen(recognizer.features(photo, deadline), photo.advice)
+        features, feature_map = (
+            recognizer.look(photo, deadline) if with_map else (recognizer.features(photo, deadline), None)
+        )
+        seen = Seen(features, photo.advice)
         self._cache.put(content_hash, crop, seen)
-        return Look(content_hash, seen, (decoded - started) * 1000.0, _ms_since(decoded))
+        return Look(content_hash, seen, (decoded - started) * 1000.0, _ms_since(decoded), feature_map)
 
 
 def _ms_since(started: float) -> float:

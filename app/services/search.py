@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,10 +25,12 @@ from models.values import (
     TOP_K,
     Advice,
     Answer,
+    Area,
     Candidate,
     CastVote,
     ClassifierName,
     Deadline,
+    HeatMap,
     VerdictName,
     VoteState,
 )
@@ -43,7 +45,7 @@ class SearchRequest:
     """What to look for and how.
 
     photo: the bytes as they came. category: only labels in it or below. top_k: candidates wanted, 1..20.
-    keep_photo: the shopper consents to the photo being kept for training.
+    keep_photo: the shopper consents to the photo being kept for training. explain: with a heat map a candidate.
     """
 
     photo: bytes
@@ -51,6 +53,7 @@ class SearchRequest:
     crop: Crop | None = None
     top_k: int = TOP_K
     keep_photo: bool = False
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +61,8 @@ class FoundCandidate:
     """One candidate with what the catalogue knows of it.
 
     product: the label's first product (available ones first, then by sku). image_token: of its first photo.
-    known_since: when each classifier could first name the label; None where it cannot.
+    known_since: when each classifier could first name the label; None where it cannot. heat_map: where it is seen in
+    the upright photo; None unless asked for.
     """
 
     rank: int
@@ -69,6 +73,7 @@ class FoundCandidate:
     other_skus: tuple[str, ...]
     votes: Mapping[ClassifierName, CastVote]
     known_since: Mapping[ClassifierName, datetime | None]
+    heat_map: HeatMap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,12 +143,17 @@ class SearchService:
         served = self._model.current()
         deadline = Deadline.after(self._search_s)
         within = None if request.category is None else self._labels_in(request.category)
-        look = self._intake.look(request.photo, request.crop, served.recognizer, deadline)
+        look = self._intake.look(request.photo, request.crop, served.recognizer, deadline, with_map=request.explain)
         answer = served.recognizer.answer(
-            look.seen.features, look.seen.advice, within=within, top_k=request.top_k, withdrawn=served.withdrawn
+            look.seen.features,
+            look.seen.advice,
+            within=within,
+            top_k=request.top_k,
+            withdrawn=served.withdrawn,
+            feature_map=look.feature_map,
         )
         with transaction(self._engine) as session:
-            candidates = _with_products(session, served, answer)
+            candidates = _with_products(session, served, answer, request.crop)
         return Recognition(
             photo_hash=look.content_hash,
             verdict=answer.verdict,
@@ -168,7 +178,7 @@ class SearchService:
         return found
 
 
-def _with_products(session: DbSession, served: Served, answer: Answer) -> tuple[FoundCandidate, ...]:
+def _with_products(session: DbSession, served: Served, answer: Answer, crop: Crop | None) -> tuple[FoundCandidate, ...]:
     ranked = answer.ranking.candidates
     labels = [candidate.label for candidate in ranked]
     products = answers.products_of(session, labels)
@@ -186,10 +196,18 @@ def _with_products(session: DbSession, served: Served, answer: Answer) -> tuple[
             other_skus=tuple(other.sku for other in others),
             votes=_votes(candidate, candidate.label in first_photos),
             known_since=known_since(served.recognizer, candidate.label, first_photos.get(candidate.label)),
+            heat_map=_in_the_whole(answer.heat_maps.get(candidate.label), crop),
         )
         for rank, candidate in enumerate(ranked, start=1)
         for shown, *others in [products[candidate.label]]
     )
+
+
+def _in_the_whole(heat_map: HeatMap | None, crop: Crop | None) -> HeatMap | None:
+    """The map with its area as a part of the whole photo, where the network saw a crop of it."""
+    if heat_map is None or crop is None:
+        return heat_map
+    return replace(heat_map, area=heat_map.area.within(Area(crop.x, crop.y, crop.width, crop.height)))
 
 
 def _remembered(candidate: FoundCandidate) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Recognizes(Protocol):
 
     def features(self, photo: Photo, deadline: Deadline | None = None) -> Features: ...
 
+    def look(self, photo: Photo, deadline: Deadline | None = None) -> tuple[Features, Float32]: ...
+
     def answer(
         self,
         features: Features,
@@ -49,6 +51,7 @@ class Recognizes(Protocol):
         within: frozenset[str] | None = None,
         top_k: int = 5,
         withdrawn: Withdrawn = nothing_withdrawn,
+        feature_map: Float32 | None = None,
     ) -> Answer: ...
 
     def guess_type(self, vectors: Float32) -> TypeGuess | None: ...

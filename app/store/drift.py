@@ -12,15 +12,16 @@ from sqlalchemy import CheckConstraint, Connection, inspect, text
 from app.store.job_table import Job
 from app.store.operation_counts import OperationCount
 from app.store.outbox_table import OutboxPhoto
+from app.store.proposal_table import Proposal
 from app.store.review_tables import ReviewItem
+from app.store.shared_tables import SharedVector
 from app.store.tables import Base
 
 FOREIGN_PREFIXES = ("procrastinate_", "alembic_version")
 """Tables kept by libraries in the same database."""
 
-assert Job.metadata is ReviewItem.metadata is OutboxPhoto.metadata is OperationCount.metadata is Base.metadata, (
-    "every table of ours is compared"
-)
+_OURS = (Job, ReviewItem, OutboxPhoto, OperationCount, Proposal, SharedVector)
+assert all(table.metadata is Base.metadata for table in _OURS), "every table of ours is compared"
 
 
 def include_object(connection: Connection) -> Callable[..., bool]:

@@ -25,13 +25,14 @@ class NewQuery:
     """A search to be remembered.
 
     candidates: [{"label", "sku", "score", "votes"}], best first, as answered; see ``app.store.tables.Query``.
-    photo_hash: set only where the shopper consented and the photo lies in the media store.
+    verdict: None where words were searched by. photo_hash: set only where the shopper consented and the photo lies in
+        the media store.
     """
 
     id: UUID
     session_id: int | None
     model_version: str
-    verdict: str
+    verdict: str | None
     calibrated: bool
     candidates: Sequence[Mapping[str, Any]]
     category: str | None

@@ -20,6 +20,7 @@ alone), the labels, and the vector (and takes the index).
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from typing import Any
 
@@ -76,6 +77,15 @@ WITH near AS MATERIALIZED (
 SELECT label, distance, (SELECT count(*) FROM near) FROM best ORDER BY distance, label COLLATE "C"
 """
 
+_NEAREST_PHOTO = """
+SELECT raw::vector::text FROM (
+    SELECT raw FROM reference_vectors WHERE space_id = %(space_id)s AND label = %(label)s
+    UNION ALL
+    SELECT raw FROM reviewed_vectors WHERE space_id = %(space_id)s AND label = %(label)s
+) AS photos
+ORDER BY raw::vector <-> %(query)s::vector LIMIT 1
+"""
+
 
 class PgNeighbours:
     """The reference vectors of one space. Safe to share between threads when made from an engine.
@@ -115,6 +125,19 @@ class PgNeighbours:
                 else:
                     found.append(_nearest(connection, {**parameters, "shadow": _literal(shadows[place])}))
         return found
+
+    def nearest_photo(self, vector: Float32, label: str) -> Float32 | None:
+        """See ``models.values.Neighbours.nearest_photo``; all of the label's photos are compared.
+
+        :raise UsageError: ``vector`` is not (2048,) finite numbers.
+        """
+        query = np.asarray(vector, dtype=np.float32)
+        if query.shape != (BOTTLENECK_SIZE,) or not np.isfinite(query).all():
+            raise UsageError(f"a query of shape {query.shape}; expected ({BOTTLENECK_SIZE},), all finite")
+        given = {"space_id": self.space_id, "label": label, "query": _literal(query)}
+        with nullcontext(self.bind) if isinstance(self.bind, Connection) else self.bind.connect() as connection:
+            found = connection.exec_driver_sql(_NEAREST_PHOTO, given).scalar()
+        return None if found is None else np.array(json.loads(found), dtype=np.float32)
 
 
 def _nearest(connection: Connection, parameters: dict[str, Any]) -> list[tuple[str, float]]:

@@ -26,13 +26,13 @@ class StoredQuery:
 
 
 def stored_queries(session: Session, since: datetime, until: datetime, most: int) -> list[StoredQuery]:
-    """Searches of a period, ``since`` included; where there are more than ``most``, a random sample.
+    """Searches by a photo alone, ``since`` included; where there are more than ``most``, a random sample.
 
     Ids are random, so the first ones by id are a sample, and the same one each time.
     """
     rows = session.execute(
         select(Query.verdict, Query.candidates, Query.category, Query.model_version)
-        .where(Query.created_at >= since, Query.created_at < until)
+        .where(Query.created_at >= since, Query.created_at < until, Query.verdict.is_not(None))
         .order_by(Query.id)
         .limit(most)
     )

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import SpaceInUse
 from app.store import outbox
+from app.store.shared_tables import SharedSpaceRow
 from app.store.tables import Bundle, Space
 
 HNSW_M = 16
@@ -94,7 +95,7 @@ def drop_space(session: Session, space_id: int) -> None:
 
     The space's row stays, marked, while model versions name it; they can be served again only after ``ensure_space``.
 
-    :raise SpaceInUse: it is served, or a rollback would serve it.
+    :raise SpaceInUse: it is served, or a rollback would serve it, or words are searched by its photos.
     """
     session.execute(text(_LOCK))
     outbox.own_outbox(session)
@@ -108,6 +109,7 @@ def drop_space(session: Session, space_id: int) -> None:
             f"space {space.identifier} is needed by the model versions {', '.join(needed)}: one is served, or would be "
             "served by a rollback; promote others first"
         )
+    _drop_shared(session, space)
     for table in (vectors_table(space_id), reviewed_table(space_id), looks_table(space_id)):
         session.execute(text(f"DROP TABLE IF EXISTS {table}"))
     outbox.forget_space(session, space_id)
@@ -116,3 +118,26 @@ def drop_space(session: Session, space_id: int) -> None:
     else:
         session.execute(delete(Space).where(Space.id == space_id))
     session.flush()
+
+
+def shared_table(shared_id: int) -> str:
+    """Name of the partition of ``shared_vectors`` that holds a version of the shared space of words and photos."""
+    return f"shared_vectors_v{int(shared_id)}"
+
+
+def remove_shared(session: Session, row: SharedSpaceRow) -> None:
+    """Delete a version of the shared space with its partition."""
+    session.execute(text(f"DROP TABLE IF EXISTS {shared_table(row.id)}"))
+    session.delete(row)
+    session.flush()
+
+
+def _drop_shared(session: Session, space: Space) -> None:
+    """Remove versions of the shared space that read this space and are no longer in service."""
+    for row in session.scalars(select(SharedSpaceRow).where(SharedSpaceRow.space_id == space.id)).all():
+        if row.state == "live":
+            raise SpaceInUse(
+                f"words are searched in the shared space {row.version}, which reads photos of space "
+                f"{space.identifier}: run `python -m app text train` with the weights that are to stay first"
+            )
+        remove_shared(session, row)

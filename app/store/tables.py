@@ -321,6 +321,7 @@ class Session(Base):
 class Query(Base):
     """One search. The photo is kept (``photo_hash``) only where the shopper consented.
 
+    verdict: None where words were searched by; nobody judged then, and the candidates have no votes.
     candidates: [{"label", "sku", "score", "votes": {classifier: {"state", "rank", "score"}}}], best first, as
         answered; searches before revision 0005 lack the votes.
     """
@@ -330,7 +331,7 @@ class Query(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     session_id: Mapped[int | None] = mapped_column(ForeignKey("sessions.id", ondelete="SET NULL"), index=True)
     model_version: Mapped[str] = mapped_column(Text, nullable=False)
-    verdict: Mapped[str] = mapped_column(Text, nullable=False)
+    verdict: Mapped[str | None] = mapped_column(Text)
     calibrated: Mapped[bool] = mapped_column(Boolean, nullable=False)
     candidates: Mapped[Any] = mapped_column(JSONB, nullable=False)
     category: Mapped[str | None] = mapped_column(Text)

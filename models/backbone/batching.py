@@ -45,7 +45,9 @@ class _Turn:
     deadline: Deadline | None
     ready: threading.Event = field(default_factory=threading.Event)
     batch: list[_Turn] | None = None
+    with_maps: bool = False
     vectors: Float32 | None = None
+    maps: Float32 | None = None
     error: BaseException | None = None
 
 
@@ -124,7 +126,22 @@ class SharedBackbone:
         check_inputs(inputs)
         if not inputs:
             return self._backbone.extract(inputs)
-        turn = _Turn(inputs, deadline)
+        turn = self._served(_Turn(inputs, deadline))
+        assert turn.vectors is not None
+        return turn.vectors
+
+    def extract_with_maps(self, inputs: Sequence[UInt8], deadline: Deadline | None = None) -> tuple[Float32, Float32]:
+        """See ``models.values.Backbone.extract_with_maps``; such a call goes alone. Raises as ``extract``."""
+        check_inputs(inputs)
+        if not inputs:
+            return self._backbone.extract_with_maps(inputs)
+        turn = self._served(_Turn(inputs, deadline, with_maps=True))
+        assert turn.vectors is not None and turn.maps is not None
+        return turn.vectors, turn.maps
+
+    def _served(self, turn: _Turn) -> _Turn:
+        """Wait for the turn, running the network where the lane comes with it; raises what befell it."""
+        deadline = turn.deadline
         self._take_or_queue(turn)
         if turn.batch is None and not turn.ready.wait(None if deadline is None else deadline.left_s):
             self._give_up(turn)
@@ -133,8 +150,7 @@ class SharedBackbone:
             self._run(batch)
         if turn.error is not None:
             raise turn.error
-        assert turn.vectors is not None
-        return turn.vectors
+        return turn
 
     def _take_or_queue(self, turn: _Turn) -> None:
         """A free lane at once, or a place among those who wait; while a lane is free, nobody does."""
@@ -163,7 +179,10 @@ class SharedBackbone:
         inputs = [pixels for turn in batch for pixels in turn.inputs]
         try:
             started = time.perf_counter()
-            vectors = self._backbone.extract(inputs)
+            if batch[0].with_maps:
+                vectors, batch[0].maps = self._backbone.extract_with_maps(inputs)
+            else:
+                vectors = self._backbone.extract(inputs)
             self._on_batch(len(inputs), time.perf_counter() - started)
         except BaseException as error:  # noqa: BLE001  every caller of the batch raises it in its own thread
             for turn in batch:
@@ -198,7 +217,7 @@ class SharedBackbone:
             if turn.deadline is not None and not turn.deadline.left_s:
                 turn.error = _too_late()
                 turn.ready.set()
-            elif batch and count + len(turn.inputs) > self._max_shared:
+            elif batch and (turn.with_maps or batch[0].with_maps or count + len(turn.inputs) > self._max_shared):
                 break
             else:
                 batch.append(turn)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from models.backbone.projection import Projection
 from models.backbone.runtimes import MAX_BATCH
 from models.backbone.space import Space
 from models.backbone.weight_files import read_weights
-from models.values import BOTTLENECK_SIZE, Deadline, Float32, UInt8
+from models.values import BOTTLENECK_SIZE, MAP_CELLS, Deadline, Float32, UInt8
 
 
 class TensorFlowBackbone:
@@ -46,6 +48,7 @@ class TensorFlowBackbone:
         arrays = read_weights(network, [spec for spec, _ in layers])
         for (_, layer), values in zip(layers, arrays, strict=True):
             layer.set_weights(values)
+        self._network = keras_network
         self._pool3 = pool3_function(keras_network)
 
     @property
@@ -80,3 +83,23 @@ class TensorFlowBackbone:
             batch = pixels[start : start + MAX_BATCH]
             pooled[start : start + len(batch)] = self._pool3(batch).numpy()
         return normalise(pooled)
+
+    def extract_with_maps(self, inputs: Sequence[UInt8], deadline: Deadline | None = None) -> tuple[Float32, Float32]:
+        """See ``models.values.Backbone.extract_with_maps``; traced anew at the first call. deadline: nobody waits.
+
+        :raise UsageError: an input of another shape or dtype.
+        """
+        pixels = stack_inputs(inputs)
+        pooled = np.empty((len(pixels), BOTTLENECK_SIZE), np.float32)
+        maps = np.empty((len(pixels), MAP_CELLS, MAP_CELLS, BOTTLENECK_SIZE), np.float32)
+        for start in range(0, len(pixels), MAX_BATCH):
+            rows = slice(start, start + MAX_BATCH)
+            outputs = self._with_maps(pixels[rows])
+            pooled[rows], maps[rows] = (output.numpy() for output in outputs)
+        return normalise(pooled), maps
+
+    @cached_property
+    def _with_maps(self) -> Any:
+        _, keras = load_keras()
+        pool = self._network.layers[-1]
+        return pool3_function(keras.Model(self._network.inputs, [pool.output, pool.input]))

@@ -54,6 +54,19 @@ class ExactNeighbours:
             ]
         return found
 
+    def nearest_photo(self, vector: Float32, label: str) -> Float32 | None:
+        """See ``models.values.Neighbours.nearest_photo``.
+
+        :raise UsageError: not (2048,), or NaN.
+        """
+        check_vectors(vector[None, :], 1)
+        place = int(np.searchsorted(self._labels, label))
+        if place == len(self._labels) or self._labels[place] != label:
+            return None
+        ends = np.append(self._starts, len(self._vectors))
+        own = self._vectors[ends[place] : ends[place + 1]]
+        return np.array(own[((own - vector) ** 2).sum(axis=1).argmin()])
+
     def _squared_distances(self, queries: Float32) -> Float32:
         """(n, labels): squared distance to the nearest photo of each label; |a-b|^2 = |a|^2 + |b|^2 - 2ab."""
         cross = queries @ self._vectors.T

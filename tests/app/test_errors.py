@@ -54,6 +54,7 @@ EXPECTED = {
     "no_earlier_model": 409,
     "space_mismatch": 409,
     "space_incomplete": 409,
+    "text_not_trained": 409,
     "space_in_use": 409,
     "space_not_found": 404,
     "catalogue_changed": 409,

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from models.backbone.preprocessing import normalise
 from models.errors import UsageError
 from models.values import BOTTLENECK_SIZE, INPUT_SIZE, Backbone, UInt8
 
@@ -68,6 +69,18 @@ class BackboneContract:
     def test_no_inputs_give_no_rows(self, backbone: Backbone) -> None:
         assert backbone.extract([]).shape == (0, BOTTLENECK_SIZE)
         assert backbone.extract([]).dtype == np.float32
+
+    def test_maps_average_to_the_bottlenecks(self, backbone: Backbone) -> None:
+        pictures = sample_inputs(3)
+        vectors, maps = backbone.extract_with_maps(pictures)
+        assert maps.shape == (3, 8, 8, BOTTLENECK_SIZE) and maps.dtype == np.float32
+        assert np.linalg.norm(vectors - backbone.extract(pictures), axis=1).max() < SAME
+        assert np.linalg.norm(normalise(maps.mean(axis=(1, 2))) - vectors, axis=1).max() < SAME
+        assert float(np.abs(maps[0] - maps[1]).max()) > 0
+
+    def test_maps_of_no_inputs_are_no_maps(self, backbone: Backbone) -> None:
+        vectors, maps = backbone.extract_with_maps([])
+        assert vectors.shape == (0, BOTTLENECK_SIZE) and maps.shape == (0, 8, 8, BOTTLENECK_SIZE)
 
     def test_a_wrong_input_is_named(self, backbone: Backbone) -> None:
         good = sample_inputs(1)[0]

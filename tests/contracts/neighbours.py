@@ -99,6 +99,26 @@ class NeighboursContract:
         for found, expected in zip(make(*world).nearest(queries, 5, within), truth, strict=True):
             assert_right(found, expected, 5)
 
+    def test_the_nearest_photo_of_a_label_is_given_as_it_is_stored(
+        self, make: Make, world: tuple[Float32, list[str]], queries: Float32
+    ) -> None:
+        memory, (vectors, labels) = make(*world), world
+        for query in queries[:3]:
+            for label in ("label 0003", "label 0011"):
+                own = vectors[[name == label for name in labels]]
+                found = memory.nearest_photo(query, label)
+                assert found is not None and found.dtype == np.float32
+                assert np.array_equal(found, own[np.linalg.norm(own - query, axis=1).argmin()])
+
+    def test_a_label_without_photos_has_no_nearest_one(
+        self, make: Make, world: tuple[Float32, list[str]], queries: Float32
+    ) -> None:
+        memory = make(*world)
+        assert memory.nearest_photo(queries[0], "label 9999") is None
+        assert memory.nearest_photo(queries[0], "") is None
+        with pytest.raises(UsageError):
+            memory.nearest_photo(queries[0, :10], "label 0003")
+
     def test_within_an_empty_set_names_none(self, make: Make, world: tuple[Float32, list[str]]) -> None:
         assert make(*world).nearest(world[0][:2], 5, frozenset()) == [[], []]
 

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.backbone.openvino_loader import load_openvino
 from models.backbone.prepare import _FILES, _observe
@@ -24,10 +25,18 @@ from models.backbone.store import (
     write_seen,
 )
 from models.backbone.weights import resolve_weights
-from models.values import BOTTLENECK_SIZE
+from models.values import BOTTLENECK_SIZE, MAP_CELLS
 
 _CELL = 12
 _CELLS = 299 // _CELL
+
+
+def _whole_cells() -> NDArray[np.float32]:
+    """(1, 2048, 8, 8): each feature lies in one cell of the last map, so large that the mean gives it back."""
+    rows, columns = np.divmod(np.arange(BOTTLENECK_SIZE) % _CELLS**2, _CELLS)
+    places = np.zeros((1, BOTTLENECK_SIZE, MAP_CELLS, MAP_CELLS), np.float32)
+    places[0, np.arange(BOTTLENECK_SIZE), rows * MAP_CELLS // _CELLS, columns * MAP_CELLS // _CELLS] = MAP_CELLS**2
+    return places
 
 
 def say_seen(home: Path, seen: frozenset[str]) -> None:
@@ -48,7 +57,9 @@ def prepare_tiny_backbone(home: Path) -> str:
     cells = ops.avg_pool(planes, [_CELL, _CELL], [0, 0], [0, 0], [_CELL, _CELL], True)
     flat = ops.reshape(cells, np.array([0, -1]), True)
     missing = BOTTLENECK_SIZE - 3 * _CELLS * _CELLS
-    pooled = ops.pad(flat, np.array([0, 0]), np.array([0, missing]), "constant", arg_pad_value=np.float32(0))
+    features = ops.pad(flat, np.array([0, 0]), np.array([0, missing]), "constant", arg_pad_value=np.float32(0))
+    spread = ops.multiply(ops.reshape(features, np.array([0, 0, 1, 1]), True), _whole_cells())
+    pooled = ops.reduce_mean(spread, np.array([2, 3]))
     projection = Projection.random_orthogonal()
     space = Space(
         weights_sha256=hashlib.sha256(b"tiny").hexdigest(),

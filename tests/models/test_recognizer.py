@@ -238,3 +238,31 @@ def test_asking_for_more_candidates_changes_neither_the_first_five_nor_the_verdi
         scores = [c.score for c in many.ranking.candidates]
         assert scores == sorted(scores, reverse=True)
         assert len({c.label for c in many.ranking.candidates}) == 8
+
+
+@pytest.mark.parametrize("hue", sorted(HUES))
+def test_an_explained_answer_shows_where_the_product_is(recognizer: Recognizer, hue: str) -> None:
+    answer = recognizer.recognize(photo(hue, 4), explain=True)
+    first = answer.ranking.candidates[0].label
+    assert first == hue
+    assert set(answer.heat_maps) == {candidate.label for candidate in answer.ranking.candidates}
+    heat = answer.heat_maps[hue]
+    assert heat.classifier == ("knn" if hue == "new" else "fcn")
+    row, column = divmod(list(HUES).index(hue), 3)
+    x, y = heat.peak
+    assert 10 + 100 * column <= 320 * x <= 100 + 100 * column
+    assert 20 + 100 * row <= 320 * y <= 110 + 100 * row
+
+
+def test_an_answer_is_the_same_with_and_without_an_explanation(recognizer: Recognizer) -> None:
+    plain, explained = recognizer.recognize(photo("teal")), recognizer.recognize(photo("teal"), explain=True)
+    assert plain.ranking == explained.ranking and plain.verdict == explained.verdict
+    assert plain.heat_maps == {}
+
+
+def test_without_an_fcn_the_svm_explains_and_a_forgotten_label_has_no_map(recognizer: Recognizer) -> None:
+    without_fcn = with_bundle(recognizer, replace(recognizer.bundle, fcn=None))
+    answer = without_fcn.recognize(photo("gold"), explain=True)
+    assert {heat.classifier for heat in answer.heat_maps.values()} == {"svm"}
+    look = recognizer.backbone.extract_with_maps([photo("gold").pixels[:299, :299]])
+    assert without_fcn._heat_map("new", look[0][0], look[1][0]) is None

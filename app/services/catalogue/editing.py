@@ -23,6 +23,7 @@ from app.services.catalogue.records import CatalogueRecord, find_record
 from app.services.catalogue.rows import ProductRow, RawRecord, RowProblem, check_row
 from app.services.catalogue.storing import KnownProduct, WantedProduct, differs, load_known, row_values, write_products
 from app.services.serving import Served, ServedModel
+from app.services.words import ServedWords, SharedInService, refresh_places
 from app.store.database import transaction
 from app.store.media import MediaStore
 from app.store.tables import Product
@@ -41,11 +42,20 @@ class PutOutcome:
 class ProductEditor:
     """Creates, replaces, shows and deletes single products. Any thread may call.
 
-    currency: the installation's one currency. model: asked what it knows, and for the type of photos.
+    currency: the installation's one currency. model: asked what it knows, and for the type of photos. words: the
+    shared space, in which a product changes its place with its row; None for none.
     """
 
-    def __init__(self, engine: Engine, media: MediaStore, model: ServedModel, currency: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        media: MediaStore,
+        model: ServedModel,
+        currency: str,
+        words: SharedInService | None = None,
+    ) -> None:
         self._engine = engine
+        self._words = words
         self._media = media
         self._model = model
         self._currency = currency
@@ -66,11 +76,12 @@ class ProductEditor:
         """
         row, doubts = self._read(sku, content)
         served = self._model.now()
+        words = None if self._words is None else self._words.now()
         with transaction(self._engine) as session:
             there = own_product(session, row.sku)
             before = None if there is None else find_record(session, row.sku, None)
             expected.check(row.sku, None if before is None else before.etag, replacing=True)
-            self._write(session, row, served)
+            self._write(session, row, served, words)
             record = _found(find_record(session, row.sku, served), row.sku)
         return PutOutcome(record, before is None, doubts)
 
@@ -101,7 +112,7 @@ class ProductEditor:
             raise RequestInvalid("; ".join(_told(problem) for problem in problems), _field_problems(problems))
         return row, tuple(_field_problems(doubts))
 
-    def _write(self, session: Session, row: ProductRow, served: Served | None) -> None:
+    def _write(self, session: Session, row: ProductRow, served: Served | None, words: ServedWords | None) -> None:
         known = load_known(session, [row.sku]).get(row.sku)
         values = row_values(row)
         if row.colour is not None:
@@ -110,6 +121,7 @@ class ProductEditor:
             return
         product_id = write_products(session, [WantedProduct(row, values, None)])[row.sku]
         relabel(session, [product_id])
+        refresh_places(session, words, [product_id])
         if known is not None and _now_lacking(known, row):
             refresh_derived(session, self._media, product_id, served)
 

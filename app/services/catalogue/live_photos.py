@@ -28,6 +28,7 @@ from app.services.catalogue.derived import colour_of, refresh_derived
 from app.services.catalogue.locking import own_product
 from app.services.catalogue.records import CatalogueRecord, find_record
 from app.services.serving import Served, ServedModel
+from app.services.words import SharedInService, refresh_places
 from app.store.database import transaction
 from app.store.media import MediaStore, PreparedImage, new_token, prepare_image
 from app.store.outbox import champion_space, record_photos
@@ -77,8 +78,11 @@ class _AnotherSpace(Exception):
 class PhotoEditor:
     """Adds and removes photos of single products. Any thread may call; the network lets them through in turns."""
 
-    def __init__(self, engine: Engine, media: MediaStore, model: ServedModel) -> None:
+    def __init__(
+        self, engine: Engine, media: MediaStore, model: ServedModel, words: SharedInService | None = None
+    ) -> None:
         self._engine = engine
+        self._words = words
         self._media = media
         self._model = model
 
@@ -109,6 +113,7 @@ class PhotoEditor:
         :raise _AnotherSpace: with ``only_if_served``, where another space than that of ``served`` is served by now.
         """
         vectors = {} if served is None else self._look(sku, incoming, served)
+        words = None if self._words is None else self._words.now()
         for photo in incoming.values():
             self._media.write(photo.prepared)
         with transaction(self._engine) as session:
@@ -122,6 +127,7 @@ class PhotoEditor:
                 # What someone removed since we looked is new again.
                 vectors |= {name: _bottleneck(served, incoming[name]) for name in added - vectors.keys()}
                 _remember(session, product_id, vectors, served)
+                refresh_places(session, words, [product_id])
             if added or vectors:
                 fresh = {photo.content_hash: colour_of(photo.prepared) for photo in incoming.values()}
                 refresh_derived(session, self._media, product_id, served, fresh)
@@ -135,6 +141,7 @@ class PhotoEditor:
         :raise ProductNotFound: no product has this sku. :raise MediaNotFound: it has no such photo.
         """
         served = self._model.now()
+        words = None if self._words is None else self._words.now()
         with transaction(self._engine) as session:
             product_id = _require(own_product(session, sku), sku)
             gone = session.scalar(
@@ -146,6 +153,7 @@ class PhotoEditor:
                 raise MediaNotFound(f"product {sku!r} has no photo {content_hash}")
             for space_id in session.scalars(select(Space.id)).all():
                 refresh_looks(session, space_id, [product_id])
+            refresh_places(session, words, [product_id])
             refresh_derived(session, self._media, product_id, served)
             _touch(session, product_id)
 

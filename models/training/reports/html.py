@@ -10,9 +10,18 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, Template
 
 from models.training.reports import plots
-from models.training.reports.pictures import PhotoLoader, Thumbnails, care_pictures, confusions, examples
+from models.training.reports.heat import HeatPictures
+from models.training.reports.pictures import (
+    THUMBNAIL_EDGE,
+    PhotoLoader,
+    Thumbnails,
+    care_pictures,
+    confusions,
+    examples,
+)
 from models.training.reports.tables import VotedPhoto, voted_photos
 from models.training.train import Trained
+from models.values import Backbone
 
 
 def write_evaluation_report(
@@ -34,24 +43,30 @@ def write_evaluation_report(
     path.write_text(page, encoding="utf-8")
 
 
-def write_report(path: Path, manifest: Mapping[str, Any], trained: Trained, load: PhotoLoader) -> None:
+def write_report(
+    path: Path, manifest: Mapping[str, Any], trained: Trained, load: PhotoLoader, backbone: Backbone | None = None
+) -> None:
     """Write the report.
 
-    manifest: version, weights, created_at and so on. load: gives the bytes of a catalogue photo.
+    manifest: version, weights, created_at and so on. load: gives the bytes of a catalogue photo. backbone: the one
+    trained with, for heat maps beside hits and misses; None shows none.
     """
     metrics = trained.metrics
     photos = voted_photos(trained.fit.known, metrics["data"]["folds"], trained.seen_by_backbone)
     care = metrics["data_care"]
     suspects = frozenset(item["photo"] for item in care["mislabels"]["photos"])
     show = Thumbnails(load)
+    heat = None
+    if backbone is not None and trained.fcn is not None:
+        heat = HeatPictures(load, backbone, trained.fcn, THUMBNAIL_EDGE)
     page = _template("training.html.j2").render(
         manifest=manifest,
         metrics=metrics,
         care=care,
         care_pictures=care_pictures(care, show),
         confusions=confusions(photos, show),
-        misses=examples(photos, show, hit=False),
-        hits=examples(photos, show, hit=True),
+        misses=examples(photos, show, hit=False, heat=heat),
+        hits=examples(photos, show, hit=True, heat=heat),
         reliability=plots.reliability([p for p in photos if p.photo.content_hash not in trained.seen_by_backbone]),
         curves=plots.learning_curves(trained.fit.histories),
         rejection=plots.rejection(metrics["verdict"]["curve"], metrics["verdict"]),

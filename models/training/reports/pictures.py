@@ -14,6 +14,7 @@ from PIL import Image
 
 from models.errors import PhotoError
 from models.photo import read_photo
+from models.training.reports.heat import HeatPictures
 from models.training.reports.tables import VotedPhoto
 
 PhotoLoader = Callable[[str], bytes]
@@ -30,12 +31,14 @@ _PAIRS = 12
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One photo with its answer, for the pictures of hits and misses."""
+    """One photo with its answer, for the pictures of hits and misses. heat: the same photo with where ``named`` is
+    seen in it; an empty string where that is not shown."""
 
     picture: str
     truth: str
     named: str
     confidence: float
+    heat: str = ""
 
 
 class Thumbnails:
@@ -89,8 +92,13 @@ def confusions(photos: Sequence[VotedPhoto], show: Thumbnails) -> list[dict[str,
     ]
 
 
-def examples(photos: Sequence[VotedPhoto], show: Thumbnails, *, hit: bool) -> list[Example]:
-    """Evenly spaced hits, or the misses the vote was surest of; one a label as far as possible."""
+def examples(
+    photos: Sequence[VotedPhoto], show: Thumbnails, *, hit: bool, heat: HeatPictures | None = None
+) -> list[Example]:
+    """Evenly spaced hits, or the misses the vote was surest of; one a label as far as possible.
+
+    heat: shows where the label that was named is seen; None leaves that out.
+    """
     chosen = [p for p in photos if (p.ranked["vote"][:1] == [p.truth]) is hit]
     by_label: dict[str, VotedPhoto] = {}
     for photo in sorted(chosen, key=lambda p: (-p.confidence, p.photo.content_hash)):
@@ -104,6 +112,7 @@ def examples(photos: Sequence[VotedPhoto], show: Thumbnails, *, hit: bool) -> li
             p.truth,
             p.ranked["vote"][0] if p.ranked["vote"] else "nothing",
             p.confidence,
+            "" if heat is None else heat(p.photo.content_hash, next(iter(p.ranked["vote"]), "")),
         )
         for p in picked[:_EXAMPLES]
     ]

@@ -119,6 +119,29 @@ def bottleneck_map(photos: TrainingPhotos, suspects: frozenset[str] = frozenset(
     return "data:image/png;base64," + base64.b64encode(_drawn(draw, (8.6, 6.6), "png", dpi=110)).decode()
 
 
+def class_maps(panels: Sequence[tuple[str, NDArray[np.float32], NDArray[np.intp]]], known: int, seed: int = 0) -> bytes:
+    """t-SNE maps side by side as a PNG: a title, vectors (n, d) and class numbers (n,) each; a colour a class.
+
+    known: classes below this number are drawn as dots, the others, which the embedding never saw, as crosses.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0 * len(panels), 6.4), layout="constrained")
+    for number, (title, vectors, classes) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), number)
+        places = _embed(vectors, seed)
+        shades = np.random.default_rng(seed).permutation(int(classes.max()) + 1) / (int(classes.max()) + 1)
+        for marker, own in (("o", classes < known), ("x", classes >= known)):
+            colours = shades[classes[own]]
+            x, y = places[own].T
+            axes.scatter(x, y, c=colours, cmap="hsv", vmin=0.0, vmax=1.0, s=12, marker=marker, linewidths=0.8)
+        axes.set_title(title)
+        axes.set_axis_off()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
 def _embed(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE

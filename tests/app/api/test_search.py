@@ -54,7 +54,7 @@ def test_a_reference_photo_finds_its_product_with_everything_the_contract_names(
     assert [c["rank"] for c in body["candidates"]] == [1, 2, 3, 4, 5]
     assert len({c["label"] for c in body["candidates"]}) == 5
     first = body["candidates"][0]
-    assert set(first) == {"rank", "score", "label", "product", "other_skus", "votes", "known_since"}
+    assert set(first) == {"rank", "score", "label", "product", "other_skus", "votes", "known_since", "heat_map"}
     assert set(first["product"]) >= {
         "sku", "name", "brand", "category", "type", "colour", "price", "currency", "available", "image_url",
     }  # fmt: skip
@@ -79,6 +79,28 @@ def test_a_reference_photo_finds_its_product_with_everything_the_contract_names(
     }
     assert first["known_since"]["fcn"] is None and first["known_since"]["svm"] is None
     assert first["known_since"]["knn"] is not None
+
+
+def test_an_explained_search_has_a_heat_map_of_each_candidate(client: FlaskClient, shop: Shop) -> None:
+    plain = search(client, shop.photos["milk-2"]).json["candidates"]
+    assert [candidate["heat_map"] for candidate in plain] == [None] * 5
+    explained = search(client, shop.photos["milk-2"], explain="true").json["candidates"]
+    for before, after in zip(plain, explained, strict=True):
+        assert before | {"heat_map": None} == after | {"heat_map": None}
+        heat = after["heat_map"]
+        assert set(heat) == {"classifier", "x", "y", "w", "h", "values"} and heat["classifier"] == "knn"
+        assert [len(row) for row in heat["values"]] == [8] * 8
+        assert {min(map(min, heat["values"])), max(map(max, heat["values"]))} <= {0.0, 1.0}
+    box = explained[0]["heat_map"]
+    assert (box["x"], box["y"], box["w"], box["h"]) == (0.07191, 0.07191, 0.85619, 0.85619)
+    assert max(map(max, box["values"])) == 1.0
+
+
+def test_the_heat_map_of_a_crop_lies_within_the_crop(client: FlaskClient, shop: Shop) -> None:
+    answer = search(client, shop.photos["milk-2"], explain="true", crop="0.2,0.4,0.5,0.4")
+    heat = answer.json["candidates"][0]["heat_map"]
+    assert (heat["x"], heat["y"]) == pytest.approx((0.2 + 0.5 * 21.5 / 299, 0.4 + 0.4 * 21.5 / 299), abs=1e-5)
+    assert (heat["w"], heat["h"]) == pytest.approx((0.5 * 256 / 299, 0.4 * 256 / 299), abs=1e-5)
 
 
 def test_a_group_is_one_candidate_and_names_its_other_skus(client: FlaskClient, shop: Shop) -> None:
@@ -177,9 +199,8 @@ def test_a_field_out_of_range_is_named(client: FlaskClient, shop: Shop, field: s
     assert body["problems"][0]["field"].split(".")[0] == field
 
 
-@pytest.mark.parametrize("field", ["text", "explain"])
-def test_what_is_not_offered_says_so(client: FlaskClient, shop: Shop, field: str) -> None:
-    answer = search(client, shop.photos["cap"], **{field: "true"})
+def test_words_are_not_explained(client: FlaskClient, shop: Shop) -> None:
+    answer = search(client, shop.photos["cap"], text="red", explain="true")
     assert answer.status_code == 422
     assert problem_of(answer)["code"] == "not_available"
 
@@ -187,7 +208,10 @@ def test_what_is_not_offered_says_so(client: FlaskClient, shop: Shop, field: str
 def test_a_search_without_a_photo_is_refused(client: FlaskClient) -> None:
     answer = search(client, None, top_k="3")
     assert problem_of(answer)["problems"] == [
-        {"field": "photo", "reason": "required: the photo as a file part of a multipart/form-data body"}
+        {
+            "field": "photo",
+            "reason": "required where no text comes: the photo as a file part of a multipart/form-data body",
+        }
     ]
 
 

@@ -26,6 +26,7 @@ from models.attributes import TypeGuess
 from models.backbone.preprocessing import fit_input
 from models.backbone.projection import Projection
 from models.classifiers.knn import KnnClassifier
+from models.explain import heat_map
 from models.recognizer import Withdrawn, nothing_withdrawn
 from models.values import (
     Advice,
@@ -36,6 +37,7 @@ from models.values import (
     Deadline,
     Features,
     Float32,
+    HeatMap,
     Photo,
     Ranking,
     VerdictName,
@@ -180,6 +182,11 @@ class KnnRecognizer:
         """See ``models.recognizer``."""
         return Features(self._backbone.extract([fit_input(photo.pixels)])[0], self.space)
 
+    def look(self, photo: Photo, deadline: Deadline | None = None) -> tuple[Features, Float32]:
+        """See ``models.recognizer``."""
+        vectors, maps = self._backbone.extract_with_maps([fit_input(photo.pixels)])
+        return Features(vectors[0], self.space), maps[0]
+
     def guess_type(self, vectors: Float32) -> TypeGuess | None:
         """See ``models.recognizer``."""
         return None
@@ -192,6 +199,7 @@ class KnnRecognizer:
         within: frozenset[str] | None = None,
         top_k: int = 5,
         withdrawn: Withdrawn = nothing_withdrawn,
+        feature_map: Float32 | None = None,
     ) -> Answer:
         """See ``models.recognizer``."""
         started = perf_counter()
@@ -213,7 +221,15 @@ class KnnRecognizer:
             model_version=self.version,
             weights=self.weights,
             timings_ms={"classify": (perf_counter() - started) * 1000},
+            heat_maps={}
+            if feature_map is None
+            else {c.label: self._heat_map(c.label, features.vector, feature_map) for c in candidates},
         )
+
+    def _heat_map(self, label: str, vector: Float32, feature_map: Float32) -> HeatMap:
+        nearest = self._knn.neighbours.nearest_photo(vector, label)
+        assert nearest is not None
+        return heat_map(feature_map, nearest, "knn")
 
     def known_since(self, label: str) -> Mapping[ClassifierName, str | None]:
         """See ``models.recognizer``."""

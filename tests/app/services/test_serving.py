@@ -38,6 +38,7 @@ class Named:
         within: frozenset[str] | None = None,
         top_k: int = 5,
         withdrawn: Withdrawn = nothing_withdrawn,
+        explain: bool = False,
     ) -> Answer:
         raise AssertionError("nobody asks")
 

@@ -12,10 +12,13 @@ import pytest
 from PIL import Image
 
 from models.backbone.convert import render_images
-from models.backbone.preprocessing import fit_input
+from models.backbone.openvino_loader import load_openvino
+from models.backbone.preprocessing import PREPROCESSING, fit_input, normalise
+from models.backbone.projection import Projection
 from models.backbone.runtimes import OpenVinoBackbone
-from models.backbone.store import load_backbone
-from models.errors import UsageError
+from models.backbone.space import Space
+from models.backbone.store import find_backbone, load_backbone
+from models.errors import BackboneError, UsageError
 from models.values import Backbone, Float32, UInt8
 from tests.contracts.backbone import BackboneContract, sample_inputs
 from tests.contracts.fake_backbone import FakeBackbone
@@ -91,6 +94,34 @@ def test_thread_and_stream_counts_are_checked(backbone_home: Path) -> None:
         load_backbone("embedded", backbone_home, streams=0)
     with pytest.raises(UsageError, match="openvino or tensorflow"):
         load_backbone("embedded", backbone_home, "onnx")  # type: ignore[arg-type]
+
+
+def test_the_map_costs_the_bottleneck_nothing(backbone_home: Path, openvino_backbone: OpenVinoBackbone) -> None:
+    """The stored network compiled as it is gives the very same pool_3 as with the map for a second output."""
+    openvino = load_openvino()
+    folder = find_backbone("embedded", backbone_home).folder
+    options = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
+    plain = openvino.Core().compile_model(str(folder / "network.xml"), "CPU", options).create_infer_request()
+    pictures = sample_inputs(2)
+    assert np.array_equal(normalise(plain.infer([np.stack(pictures)])[0]), openvino_backbone.extract(pictures))
+
+
+def test_a_network_without_a_map_extracts_and_says_that_it_cannot_explain(tmp_path: Path) -> None:
+    openvino = load_openvino()
+    from openvino import opset13 as ops
+
+    pixels = ops.parameter([-1, 299, 299, 3], np.uint8)
+    flat = ops.reshape(ops.convert(pixels, "f32"), np.array([0, -1]), True)
+    first = ops.slice(flat, np.array([0]), np.array([2048]), np.array([1]), np.array([1]))
+    openvino.save_model(openvino.Model([first], [pixels], "flat"), tmp_path / "network.xml", compress_to_fp16=False)
+    projection = Projection(np.eye(2048, 256, dtype=np.float32))
+    space = Space("0" * 64, PREPROCESSING, projection.sha256, weights="flat")
+    backbone = OpenVinoBackbone(tmp_path / "network.xml", space, projection)
+    picture = sample_inputs(1)[0]
+    expected = normalise(picture.reshape(1, -1)[:, :2048].astype(np.float32))
+    assert np.allclose(backbone.extract([picture]), expected, atol=1e-6)
+    with pytest.raises(BackboneError, match="explained"):
+        backbone.extract_with_maps([picture])
 
 
 def test_the_serving_path_loads_neither_tensorflow_nor_telemetry(backbone_home: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The shared space of words and photos: contrastive training on the shop's own names and bottlenecks."""
