@@ -18,10 +18,8 @@ PicktureError
 ├── NotFoundError               there is no such thing (or, of a query, it is another session's)
 │   ├── ProductNotFound, CategoryNotFound, QueryNotFound, MediaNotFound, KeyNotFound
 │   └── ReviewItemNotFound, SpaceNotFound, ModelNotFound, JobNotFound
-├── BundleNotFound
-│   └── NoEarlierModel          there is nothing to roll back to
-├── DatabaseError               the database cannot be used as it is
-│   └── DatabaseUnavailable, DatabaseOutdated   it cannot be reached; it is at another revision
+├── BundleNotFound: NoEarlierModel   there is nothing to roll back to
+├── DatabaseError: DatabaseUnavailable, DatabaseOutdated   it cannot be reached; it is at another revision
 └── ServiceError                the service cannot answer now
     └── NotReady, Overloaded, StorageFull   something is missing; the house is full; the disk is
 """
