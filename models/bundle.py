@@ -14,23 +14,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from models.attributes.types import TypeModel
 from models.classifiers.fcn import FcnClassifier
 from models.classifiers.svm import SvmClassifier
-from models.errors import BundleDamaged, BundleMismatch, BundleNotFound
+from models.errors import BundleDamaged, BundleMismatch, BundleNotFound, SplitError
+from models.files import sync
 from models.verdict import VerdictSettings
 from models.vote import VoteSettings
 
 BUNDLE_FORMAT = 1
 MANIFEST = "manifest.json"
+SPLIT_FILE: Final = "split.json"
+"""In a bundle: which photo was used for what, as ``models.training.splits.Split`` writes it."""
+
+HOLD_OUT: Final = "hold_out"
+"""The one role whose photos nothing is ever trained on."""
 _MAX_FILE_BYTES = 2 * 2**30
 _MAX_MANIFEST_BYTES = 2**20
 _REQUIRED = frozenset({"settings.json", "metrics.json"})
@@ -105,11 +110,11 @@ def write_bundle(folder: Path, manifest: dict[str, Any], write: Callable[[Path],
         text = json.dumps({"format": BUNDLE_FORMAT, **manifest, "files": files}, indent=1, sort_keys=True)
         (temporary / MANIFEST).write_text(text)
         for path in temporary.iterdir():
-            with path.open("rb") as handle:
-                os.fsync(handle.fileno())
+            sync(path)
         temporary.chmod(0o755)
+        sync(temporary)
         temporary.rename(folder)
-        _sync_folder(folder.parent)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -164,19 +169,27 @@ def verify(folder: Path, manifest: dict[str, Any]) -> None:
             )
 
 
+def read_roles(folder: Path, naming: str | None = None) -> dict[str, str]:
+    """The role of each photo, by content hash, in the split that the bundle in ``folder`` was trained with.
+
+    naming: only where the split names this photo, otherwise nothing; that is told without reading it all as JSON, which
+    takes a second where photos are many.
+    :raise SplitError: the file is missing or damaged.
+    """
+    path = folder / SPLIT_FILE
+    try:
+        raw = path.read_bytes()
+        if naming is not None and naming.encode() not in raw:
+            return {}
+        return {content_hash: str(place[0]) for content_hash, place in json.loads(raw)["photos"].items()}
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise SplitError(f"{path} does not tell which photos the model was trained on ({error})") from error
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have a rename in this folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_json(path: Path) -> Any:

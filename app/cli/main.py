@@ -60,9 +60,26 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; a Pickture error becomes one line on stderr and exit status 1."""
+    """Run the command line; a Pickture error becomes one line on stderr and exit status 1, and so does a database that
+    goes away in the middle of a command.
+    """
     try:
         cli(standalone_mode=True)
-    except PicktureError as error:
-        click.echo(f"error: {error} [{error.code}]", err=True)
+    except Exception as error:
+        told = error if isinstance(error, PicktureError) else _database_away(error)
+        if told is None:
+            raise
+        click.echo(f"error: {told} [{told.code}]", err=True)
         sys.exit(1)
+
+
+def _database_away(error: Exception) -> PicktureError | None:
+    """What to tell of a driver's error; None of any other. Its statement and values are left out."""
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    from app.errors import DatabaseUnavailable
+
+    if not isinstance(error, OperationalError | InterfaceError):
+        return None
+    why = " ".join(str(error.orig).split())
+    return DatabaseUnavailable(f"the database stopped answering in the middle of the command ({why}); run it again")

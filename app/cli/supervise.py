@@ -79,18 +79,25 @@ class WorkerKeeper:
         wait_s = self._first_wait_s
         while not self._stopping.is_set():
             began = time.monotonic()
-            with subprocess.Popen(self._command, stdin=subprocess.PIPE) as process:
-                self._process = process
-                if self._stopping.is_set():  # told between the last look and the start
-                    process.terminate()
-                status = process.wait()
+            try:
+                what = f"the worker ended with status {self._run_once()}"
+            except OSError as error:  # no memory or no process is left at this moment
+                what = f"the worker cannot be started ({error})"
             if self._stopping.is_set():
                 return
             if time.monotonic() - began >= HEALTHY_S:
                 wait_s = self._first_wait_s
-            click.echo(f"the worker ended with status {status}; the next one starts in {wait_s:.0f} s", err=True)
+            click.echo(f"{what}; the next one starts in {wait_s:.0f} s", err=True)
             self._stopping.wait(wait_s)
             wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+
+    def _run_once(self) -> int:
+        """From start to end. :raise OSError: the system cannot start it."""
+        with subprocess.Popen(self._command, stdin=subprocess.PIPE) as process:
+            self._process = process
+            if self._stopping.is_set():  # told between the last look and the start
+                process.terminate()
+            return process.wait()
 
 
 def _passer(main: subprocess.Popen[bytes], keeper: WorkerKeeper) -> Callable[[int, FrameType | None], None]:

@@ -17,7 +17,7 @@ from app.jobs.process import JobProcess, LastWord
 from app.services.catalogue.uploads import remove_upload
 from app.store import jobs
 from app.store.database import transaction
-from app.store.jobs import Ending, NewJob, Report
+from app.store.jobs import Ending, NewJob, Report, Started
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,14 @@ class Attempts:
                 await self._tidy(job_id)
                 return
             log.info("job %s (%s), attempt %d", job_id, started.kind, started.attempt)
+            await self._attempt(started, job_id, queue_id)
+            await self._tidy(job_id)
+        except Gone:
+            log.warning("job %s: stopped without the database; the next worker goes on with it", job_id)
+
+    async def _attempt(self, started: Started, job_id: UUID, queue_id: int) -> None:
+        process: JobProcess | None = None
+        try:
             process = await JobProcess.start(job_id, started.kind, started.payload, started.log_tail)
             process.note(f"--- attempt {started.attempt} ---")
             try:
@@ -59,9 +67,13 @@ class Attempts:
             finally:
                 await process.stop()
             await self._conclude(process, wanted, job_id, queue_id, started.attempt)
-            await self._tidy(job_id)
         except Gone:
-            log.warning("job %s: stopped without the database; the next worker goes on with it", job_id)
+            raise
+        except Exception as error:  # the queue forgets whatever ends here, so its job must not stay behind
+            log.exception("job %s: attempt %d could not be accompanied", job_id, started.attempt)
+            why = " ".join(str(error).split())[:200]
+            words = f"interrupted: the worker failed ({type(error).__name__}: {why})"
+            await self._requeue(_last_log(process, started, words), job_id, queue_id, started.attempt, crashed=True)
 
     async def _accompany(self, process: JobProcess, job_id: UUID, queue_id: int) -> str:
         """Pass reports on until something ends the attempt: ``ended``, ``cancel``, ``lost`` or ``stop``."""
@@ -119,12 +131,16 @@ class Attempts:
         crashed = last is None
         why = f"its process ended with status {process.status}" if last is None else f"{(last.error or {})['message']}"
         process.note(f"interrupted: {why}")
-        news = process.news()
+        log.warning("job %s was interrupted: %s", job_id, why[:200])
+        await self._requeue(process.news(), job_id, queue_id, attempt, crashed=crashed)
+
+    async def _requeue(self, news: Report, job_id: UUID, queue_id: int, attempt: int, *, crashed: bool) -> None:
+        """Back into the queue, later and later, or failed where that happened too often."""
         delay_s = min(_LONGEST_AGAIN_S, _AGAIN_S * 2 ** min(attempt, 6))
-        log.warning("job %s was interrupted (%s); again in %.0f s", job_id, why[:200], delay_s)
-        await self._write(
+        if await self._write(
             lambda session: jobs.strike(session, job_id, queue_id, news, crashed=crashed, delay_s=delay_s)
-        )
+        ):
+            log.info("job %s: the next attempt begins in %.0f s, unless it had too many", job_id, delay_s)
 
     async def _tidy(self, job_id: UUID) -> None:
         """Forget the upload of a job that has ended."""
@@ -153,6 +169,14 @@ class Attempts:
     def _once(self, work: Callable[[Session], Result]) -> Result:
         with transaction(self._engine) as session:
             return work(session)
+
+
+def _last_log(process: JobProcess | None, started: Started, words: str) -> Report:
+    """The log alone: whatever else there was to report may be what could not be written."""
+    if process is None:
+        return Report(log_tail=f"{started.log_tail}\n{words}".strip())
+    process.note(words)
+    return Report(log_tail=process.news().log_tail)
 
 
 def _interrupted(news: Report) -> Report:

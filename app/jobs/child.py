@@ -17,6 +17,7 @@ import threading
 from types import FrameType
 from uuid import UUID
 
+from psycopg2.extensions import TransactionRollbackError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.config import Settings
@@ -34,7 +35,8 @@ NICENESS = 10
 
 def main() -> None:
     """Do the job; exit status 0 where the last line reported how it went, whatever that was."""
-    reports = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    # Half a surrogate pair, in the name of a file say, is then an escape of JSON; the worker knows what to do with it.
+    reports = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", errors="backslashreplace")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     signal.signal(signal.SIGTERM, _leave)
     os.nice(NICENESS)
@@ -56,7 +58,8 @@ def _do(job_id: UUID, kind: str, payload: dict[str, object], tell: Reporter) -> 
         tell.done(outcome)
     except (OperationalError, InterfaceError, DatabaseUnavailable) as error:
         log.exception("the job did not get to its end")
-        tell.failed(DatabaseUnavailable.code, f"the database does not answer: {error}", again=True)
+        code, words = _database_failure(error)
+        tell.failed(code, f"{words}: {error}", again=True)
     except DatabaseError as error:
         tell.failed(error.code, str(error), again=False)
     except PicktureError as error:
@@ -68,6 +71,13 @@ def _do(job_id: UUID, kind: str, payload: dict[str, object], tell: Reporter) -> 
     except Exception as error:
         log.exception("the job did not get to its end")
         tell.failed("internal", f"{type(error).__name__}: {error}", again=False)
+
+
+def _database_failure(error: Exception) -> tuple[str, str]:
+    """Code and words for what the database did. A deadlock is its answer, not its silence."""
+    if isinstance(error, OperationalError) and isinstance(error.orig, TransactionRollbackError):
+        return DatabaseError.code, "the database gave this transaction up, as it and another waited for each other"
+    return DatabaseUnavailable.code, "the database does not answer"
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -12,18 +12,16 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.jobs.material import Material, originals_in
-from app.jobs.training import SPLIT_FILE
 from app.store.bundles import BundleStore, Gate
 from app.store.database import transaction
 from app.store.tables import Category, Product
 from app.wiring import verified_bundle
 from models.backbone.store import SEEN_FILE, backbones_folder, read_seen, verify_files
-from models.bundle import Bundle
+from models.bundle import HOLD_OUT, Bundle, read_roles
 from models.errors import BackboneError, BundleError, TrainingError
 from models.training.data import TrainingPhotos
 from models.training.gate import Contender, GateSettings, Ruling, judge
 from models.training.pairs import HeldPhoto
-from models.training.splits import Split
 
 Promote = Literal["auto", "never"]
 """Whether a challenger that may be served is served at once, or kept for a person to promote."""
@@ -31,7 +29,6 @@ Promote = Literal["auto", "never"]
 FIRST = "first model"
 
 _BETWEEN = " > "
-_HOLD_OUT = "hold_out"
 
 
 def decide(
@@ -76,7 +73,7 @@ def held_photos(material: Material, groups: Mapping[str, tuple[str, ...]]) -> li
     return [
         HeldPhoto(content_hash, label_of[content_hash], place.scene, groups.get(label_of[content_hash], ()))
         for content_hash, place in sorted(material.split.places.items())
-        if place.role == _HOLD_OUT
+        if place.role == HOLD_OUT
     ]
 
 
@@ -96,11 +93,20 @@ def _champion(home: Path, bundle: Bundle, material: Material, bundles: BundleSto
         folder = backbones_folder(home) / bundle.space
         verify_files(folder, (SEEN_FILE,))
         seen = read_seen(folder)
-    return Contender(bundle, _photos(home, bundle, material), _taught(bundles, bundle), seen)
+    roles = read_roles(bundles.path_for(bundle.version))
+    return Contender(
+        bundle, _photos(home, bundle, material), _taught(bundles, bundle), seen, _reviewed(material) - roles.keys()
+    )
 
 
 def _photos(home: Path, bundle: Bundle, material: Material) -> TrainingPhotos:
     return originals_in(home, bundle.space, material.listed)
+
+
+def _reviewed(material: Material) -> frozenset[str]:
+    """Content hashes of the reviewed photos that are not the catalogue's own as well."""
+    own = {image.content_hash for image in material.listed if image.image_id is not None}
+    return frozenset(image.content_hash for image in material.listed if image.content_hash not in own)
 
 
 def _taught(bundles: BundleStore, bundle: Bundle) -> frozenset[str]:
@@ -108,8 +114,8 @@ def _taught(bundles: BundleStore, bundle: Bundle) -> frozenset[str]:
 
     :raise SplitError: it does not say.
     """
-    split = Split.load(bundles.path_for(bundle.version) / SPLIT_FILE)
-    return frozenset(content_hash for content_hash, place in split.places.items() if place.role != _HOLD_OUT)
+    roles = read_roles(bundles.path_for(bundle.version))
+    return frozenset(content_hash for content_hash, role in roles.items() if role != HOLD_OUT)
 
 
 def _no_bottlenecks(champion: Bundle) -> str:

@@ -32,11 +32,13 @@ from models.values import BOTTLENECK_SIZE, Float32
 class Material:
     """Photos with bottlenecks, and what is known of them.
 
-    listed: every photo of the catalogue. images, photos, descriptors: those whose bottlenecks are all stored, one for
-    content that a label repeats; descriptors: float32 (n, 864). seen: content hashes the backbone was trained on.
+    home: the state folder. listed: every photo of the catalogue. images, photos, descriptors: those whose bottlenecks
+    are all stored, one for content that a label repeats; descriptors: float32 (n, 864). seen: content hashes the
+    backbone was trained on.
     drift: of the last month's searches (``app.jobs.drift.query_drift``), for the report.
     """
 
+    home: Path
     backbone: OpenVinoBackbone
     space_id: int
     listed: Sequence[CatalogueImage]
@@ -77,7 +79,8 @@ def gather(
         descriptors = cache.scenes(photos.hashes)
         split = extend_split(settings.home, photos.hashes, photos.labels, descriptors, folds)
     seen = find_backbone(settings.weights, settings.home).seen_hashes()
-    return Material(backbone, space_id, listed, images, photos, descriptors, split, seen, query_drift(engine))
+    drift = query_drift(engine)
+    return Material(settings.home, backbone, space_id, listed, images, photos, descriptors, split, seen, drift)
 
 
 def originals_in(home: Path, space: str, images: Sequence[CatalogueImage]) -> TrainingPhotos:

@@ -26,7 +26,7 @@ from app.store.spaces import find_space
 from app.store.vectors import VectorRow
 from models.backbone.runtimes import OpenVinoBackbone
 from models.backbone.store import load_space
-from models.errors import BackboneError
+from models.errors import BackboneError, TrainingError
 from models.training.bottlenecks.cache import BottleneckCache, open_cache
 from models.training.bottlenecks.fill import fill_cache
 
@@ -91,15 +91,14 @@ def _fill_or_tell(settings: Settings, engine: Engine, media: MediaStore, identif
     if is_being_filled(settings.home, identifier):
         return Filled(identifier, problem="its bottlenecks are being filled by somebody else")
     try:
-        backbone = load_space(identifier, settings.home, settings.runtime)
-    except BackboneError as error:
+        return fill_space(settings, engine, media, load_space(identifier, settings.home, settings.runtime), say)
+    except (BackboneError, TrainingError) as error:
         say(f"space {identifier}: {error}")
         with transaction(engine) as session:
             space_id = find_space(session, identifier)
             if space_id is not None:
                 outbox.note_failure_of_all(session, space_id, str(error))
         return Filled(identifier, problem=str(error))
-    return fill_space(settings, engine, media, backbone, say)
 
 
 def fill_space(
@@ -172,9 +171,11 @@ def _write(
 
 
 def published_when_complete(
-    engine: Engine, publish: Callable[[Session], Result], fill: Callable[[], Filled], say: Say
+    engine: Engine, space_id: int, publish: Callable[[Session], Result], fill: Callable[[], Filled], say: Say
 ) -> Result:
     """Run ``publish`` in a transaction of its own, after its space was given what it lacks where that is refused.
+
+    From the first refusal on the space is kept complete: ``fill`` finds what it lacks, and so does every worker.
 
     :raise SpaceIncomplete: the space lacks photos that it cannot be given, or more and more come.
     """
@@ -184,6 +185,7 @@ def published_when_complete(
                 return publish(session)
         except SpaceIncomplete:
             say("another space is served: adding the photos that came meanwhile")
+            outbox.keep_complete(engine, space_id)  # what the refusal noted was rolled back with it
             if fill().unreadable:
                 break
     with transaction(engine) as session:

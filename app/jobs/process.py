@@ -47,6 +47,7 @@ class JobProcess:
         self._news = Report()
         self.last_word: LastWord | None = None
         self._pumps = asyncio.gather(self._read_reports(), self._read_log())
+        self._end = asyncio.ensure_future(self._ended())
 
     @classmethod
     async def start(cls, job_id: UUID, kind: str, payload: Mapping[str, Any], log_tail: str) -> JobProcess:
@@ -75,7 +76,7 @@ class JobProcess:
 
     def note(self, line: str) -> None:
         """Add a line of the worker's own to the job's log."""
-        self._lines.append(line[:LOG_LINE_CHARACTERS])
+        self._lines.append(_storable(line)[:LOG_LINE_CHARACTERS])
         self._news = replace(self._news, log_tail=self._tail())
 
     def news(self) -> Report:
@@ -91,18 +92,20 @@ class JobProcess:
     async def wait(self, timeout_s: float) -> bool:
         """Wait for its end, at most so long; whether it has ended and everything it said was read."""
         try:
-            await asyncio.wait_for(asyncio.shield(self._ended()), timeout_s)
+            await asyncio.wait_for(asyncio.shield(self._end), timeout_s)
         except TimeoutError:
             return False
         return True
 
     async def stop(self) -> None:
         """End the process and everything it started: politely first, then not."""
-        for number, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
-            self._signal(number)
-            if await self.wait(patience_s):
-                break
-        self._signal(signal.SIGKILL)  # what it left behind in its group
+        try:
+            for number, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
+                self._signal(number)
+                if await self.wait(patience_s):
+                    break
+        finally:
+            self._signal(signal.SIGKILL)  # what it left behind in its group
 
     @property
     def status(self) -> int | None:
@@ -126,7 +129,7 @@ class JobProcess:
                 message = json.loads(line)
             except ValueError:  # cut off by its death
                 continue
-            self._take(message)
+            self._take(_storable(message))
 
     def _take(self, message: Mapping[str, Any]) -> None:
         match message:
@@ -149,7 +152,19 @@ class JobProcess:
             # Carriage returns are bars that draw over themselves: the last state is enough.
             for line in text.splitlines():
                 if line.strip():
-                    self.note(line.replace("\x00", ""))
+                    self.note(line)
 
     def _tail(self) -> str:
         return "\n".join(self._lines)
+
+
+def _storable(said: Any) -> Any:
+    """What a process said, without what PostgreSQL refuses in text and JSON: NUL, and lone surrogates."""
+    match said:
+        case str():
+            return said.replace("\x00", "").encode("utf-8", "backslashreplace").decode()
+        case list():
+            return [_storable(item) for item in said]
+        case dict():
+            return {_storable(name): _storable(item) for name, item in said.items()}
+    return said

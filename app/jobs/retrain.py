@@ -149,7 +149,7 @@ def _settled(
     while True:
         gate = decide_now()
         try:
-            is_settled = published_when_complete(engine, partial(settle, gate), fill, say)
+            is_settled = published_when_complete(engine, new.space_id, partial(settle, gate), fill, say)
         except SpaceIncomplete as error:
             gate = replace(gate, decision="kept", reason=f"{error}; {gate.reason}")
             with transaction(engine) as session:

@@ -11,6 +11,7 @@ import numpy as np
 from app.jobs.bottlenecks import CatalogueImage
 from models.backbone.locking import exclusive
 from models.errors import NotEnoughData
+from models.files import replace_file
 from models.training.bottlenecks.descriptor import SCENE_SIZE, scene_descriptor
 from models.training.finetune.photos import read_pixels
 from models.training.scenes import cluster_scenes
@@ -34,7 +35,7 @@ def extend_split(home: Path, hashes: Sequence[str], labels: Sequence[str], descr
     gone = {h: replace(place, scene=-1) for h, place in (earlier.places if earlier else {}).items()}
     temporary = path.with_suffix(".tmp")
     replace(split, places={**gone, **split.places}).save(temporary)
-    temporary.replace(path)
+    replace_file(temporary, path)
     return split
 
 

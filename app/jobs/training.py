@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.errors import SpaceIncomplete
 from app.jobs.bottlenecks import CatalogueImage
+from app.jobs.far_foreign import far_foreign_vectors
 from app.jobs.material import Material, gather
 from app.jobs.outbox import fill_space, published_when_complete
 from app.store.bundles import BundleStore, Gate, NewBundle, new_version
@@ -28,12 +29,10 @@ from app.store.database import transaction
 from app.store.media import MediaStore
 from app.store.tables import Product, Space
 from app.store.text import key
-from augment.render import render_foreign
 from augment.variants import VARIANT_NAMES
 from models.attributes.types import TypeModel
 from models.backbone.locking import exclusive
-from models.backbone.preprocessing import fit_input
-from models.bundle import Bundle, write_bundle
+from models.bundle import SPLIT_FILE, Bundle, write_bundle
 from models.errors import BundleError
 from models.training.crossfit import CrossFitSettings
 from models.training.data import TrainingPhotos
@@ -41,15 +40,10 @@ from models.training.reports.html import write_report
 from models.training.reports.review import review_photos
 from models.training.splits import FOLDS
 from models.training.train import Trained, TrainingData, train
-from models.values import Backbone, Float32
-
-SPLIT_FILE: Final = "split.json"
-"""In a bundle: which photo was used for what."""
 
 FAR_FOREIGN_PHOTOS = 100
 """Rendered photos of no product at all (landscapes, text, faces ...), by which the verdict learns the far world."""
 
-_FAR_SEED = 10_000
 _LIBRARIES = ("keras", "numpy", "openvino", "scikit-learn", "scipy", "tensorflow")
 
 
@@ -103,7 +97,7 @@ def train_and_publish(
 
         try:
             published_when_complete(
-                engine, publish, partial(fill_space, settings, engine, media, material.backbone, say), say
+                engine, new.space_id, publish, partial(fill_space, settings, engine, media, material.backbone, say), say
             )
         except SpaceIncomplete as error:
             keep_unpublished(engine, bundles, new, error)
@@ -155,10 +149,10 @@ def made_bundle(
 
 
 def _trained(material: Material, options: TrainOptions, say: Callable[[str], None]) -> Trained:
-    say("far-foreign photos")
     photos, backbone = material.photos, material.backbone
     _say_seen(len(material.seen & set(photos.hashes)), len(photos), say)
-    far = far_foreign_vectors(backbone, FAR_FOREIGN_PHOTOS)
+    say("far-foreign photos")
+    far = far_foreign_vectors(material.home, backbone, FAR_FOREIGN_PHOTOS)
     data = TrainingData(photos, [image.type for image in material.images], material.split, far, material.seen)
     trained = train(data, options.fit, say)
     trained.metrics["review"] = review_photos(photos, material.descriptors, material.split)
@@ -173,12 +167,6 @@ def _say_seen(seen: int, photos: int, say: Callable[[str], None]) -> None:
             f"the backbone has seen {seen} of {photos} photos in its own training: they teach the classifiers, but "
             "vote and verdict are fitted and measured on the others"
         )
-
-
-def far_foreign_vectors(backbone: Backbone, count: int) -> Float32:
-    """Bottlenecks (count, 2048) of rendered photos that show no product."""
-    inputs = [fit_input(render_foreign(_FAR_SEED + i)) for i in range(count)]
-    return backbone.extract(inputs)
 
 
 def _write(bundles: BundleStore, material: Material, trained: Trained, job_id: UUID | None) -> Path:

@@ -189,7 +189,7 @@ class _JobWorker:
             if worker_id is not None:
                 queue.stay_registered(session, worker_id, running)
                 stalled = {*stalled, *queue.strays(session, worker_id, running)}
-            suspects = frozenset(stalled) - set(running)
+            suspects = frozenset((*stalled, *jobs.orphans(session))) - set(running)
             # Seen in two rounds: after the database was away, every worker has been silent for a moment.
             for queue_id in sorted(suspects & self._suspects):
                 _rescue(session, queue_id)
@@ -204,7 +204,7 @@ class _JobWorker:
 def _rescue(session: Session, queue_id: int) -> None:
     job_id = jobs.rescue(session, queue_id)
     if job_id is not None:
-        log.warning("job %s had lost its worker; it goes on now", job_id)
+        log.warning("job %s had lost its worker, or its place in the queue; it goes on now", job_id)
 
 
 def _connection(engine: Engine) -> dict[str, Any]:

@@ -1,26 +1,35 @@
-"""Removing queries with everything that came of them, from the pick to the vectors of the kept photo."""
+"""Removing queries with everything that came of them, from the pick to the vectors of the kept photo; and photos that
+were to be kept for a query that never came to be.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session as DbSession
 
-from app.store import history
+from app.store import history, kept
 from app.store.media import MediaStore
 from app.store.tables import Query
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """Numbers of what was removed. photos: from the media store; others still refer to the rest."""
+    """Numbers of what was removed. photos: from the media store; others still refer to the rest.
+
+    stray_photos: from the media store, too; the searches that they were to be kept for never came to be.
+    """
 
     queries: int = 0
     picks: int = 0
     review_items: int = 0
     reviewed_photos: int = 0
     photos: int = 0
+    stray_photos: int = 0
 
     def __add__(self, other: Removed) -> Removed:
         return Removed(
@@ -29,6 +38,7 @@ class Removed:
             self.review_items + other.review_items,
             self.reviewed_photos + other.reviewed_photos,
             self.photos + other.photos,
+            self.stray_photos + other.stray_photos,
         )
 
 
@@ -49,3 +59,25 @@ def remove_queries(session: DbSession, media: MediaStore, queries: Sequence[Quer
     for content_hash in gone:
         media.delete(content_hash)
     return Removed(len(ids), picks, items, reviewed, len(gone))
+
+
+def remove_strays(session: DbSession, media: MediaStore, content_hashes: Sequence[str]) -> Removed:
+    """Remove photos whose rows ``kept.take_strays`` has locked, unless something refers to them after all.
+
+    One that cannot be deleted stays, with its row, for the next time.
+    """
+    gone, removed = [], 0
+    for content_hash in content_hashes:
+        history.lock_photo(session, content_hash)
+        if history.photo_in_use(session, content_hash):
+            continue
+        try:
+            is_there = media.exists(content_hash)
+            media.delete(content_hash)
+        except Exception:  # whatever an image store raises: the others can go all the same
+            log.exception("the stray photo %s cannot be deleted; it is tried again later", content_hash)
+        else:
+            gone.append(content_hash)
+            removed += is_there
+    kept.forget(session, gone)
+    return Removed(stray_photos=removed)

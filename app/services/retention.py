@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
-from app.services.forgetting import Removed, remove_queries
-from app.store import history
+from app.errors import DatabaseError
+from app.services.forgetting import Removed, remove_queries, remove_strays
+from app.store import history, kept
 from app.store.database import transaction
 from app.store.media import MediaStore
 
@@ -18,6 +22,9 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 """Queries removed in one transaction."""
+
+STRAY_AGE = timedelta(days=1)
+"""How long a photo that was to be kept waits for its search; far longer than any search takes."""
 
 
 class Retention:
@@ -47,16 +54,64 @@ class Retention:
             return history.count_due(session, now - self._plain, now - self._reviewed)
 
     def apply(self) -> Removed:
-        """Remove what is due, batch by batch, and log the numbers where there are any."""
+        """Remove what is due, batch by batch, and log the numbers where there are any.
+
+        A query whose photo cannot be deleted stays, is named in the log, and keeps none else from going.
+        :raise DatabaseUnavailable, sqlalchemy.exc.SQLAlchemyError: the database does not answer.
+        """
         now = datetime.now(UTC)
-        removed = Removed()
+        removed, stuck = Removed(), set[UUID]()
         while True:
-            with transaction(self._engine) as session:
-                queries = history.take_due(session, now - self._plain, now - self._reviewed, BATCH)
-                if not queries:
-                    break
-                removed += remove_queries(session, self._media, queries)
-        if removed.queries:
+            try:
+                batch = self._remove(now, BATCH, stuck)
+            except (DatabaseError, SQLAlchemyError):
+                raise
+            except Exception as error:
+                words = "retention: a batch cannot be removed (%s); its queries are removed one by one"
+                log.warning(words, error, exc_info=True)
+                batch = self._remove_singly(now, stuck)
+            if not batch.queries:
+                break
+            removed += batch
+        removed += self._remove_strays(now - STRAY_AGE)
+        if removed != Removed():
             told = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in asdict(removed).items())
             log.info("retention removed %s", told)
+        return removed
+
+    def _remove_strays(self, before: datetime) -> Removed:
+        """Photos kept before then that nothing refers to: their searches never came to be."""
+        removed, after = Removed(), ""
+        while True:
+            with transaction(self._engine) as session:
+                strays = kept.take_strays(session, before, after, BATCH)
+                removed += remove_strays(session, self._media, strays)
+            if not strays:
+                return removed
+            after = strays[-1]
+
+    def _remove(self, now: datetime, limit: int, stuck: Collection[UUID]) -> Removed:
+        with transaction(self._engine) as session:
+            queries = history.take_due(session, now - self._plain, now - self._reviewed, limit, stuck)
+            return remove_queries(session, self._media, queries)
+
+    def _remove_singly(self, now: datetime, stuck: set[UUID]) -> Removed:
+        """As many queries as a batch has, each in a transaction of its own. stuck: takes those that stay."""
+        removed = Removed()
+        for _ in range(BATCH):
+            query_id = None
+            try:
+                with transaction(self._engine) as session:
+                    for query in history.take_due(session, now - self._plain, now - self._reviewed, 1, stuck):
+                        query_id = query.id
+                        removed += remove_queries(session, self._media, [query])
+            except (DatabaseError, SQLAlchemyError):
+                raise
+            except Exception:
+                if query_id is None:
+                    raise
+                log.exception("retention: query %s cannot be removed; it is tried again later", query_id)
+                stuck.add(query_id)
+            if query_id is None:
+                break
         return removed

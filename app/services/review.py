@@ -1,7 +1,8 @@
 """Reviewing: picks with a kept photo, shown to administrators, who make labels of them or not.
 
 Decided: ``accept`` takes the pick as it is, ``relabel`` names another product, ``discard`` takes nothing. A decision is
-made once: repeated it changes nothing, another one is refused unless the caller shows the item's ETag and so knows what
+made once: repeated it changes nothing (where the product was deleted and has come back, training takes the photo
+again), another one is refused unless the caller shows the item's ETag and so knows what
 it replaces. In bulk only what has no flag is accepted. An accepted photo is training data and in no other sense a
 photo of the product: nobody sees it but administrators.
 """
@@ -140,7 +141,7 @@ class ReviewService:
     def decide(
         self, caller: Principal, query_id: UUID, decision: Decision, etags: frozenset[str] | None = None
     ) -> ReviewedItem:
-        """Decide on an item; the same decision again changes nothing.
+        """Decide on an item; the same decision again changes nothing, unless training has lost the photo meanwhile.
 
         etags: the item must be as one of these shows it, and a former decision may then be replaced.
 
@@ -192,9 +193,11 @@ class ReviewService:
         self, session: DbSession, caller: Principal, item: ReviewItem, decision: Decision, *, may_replace: bool
     ) -> None:
         state, sku = _wanted(item, decision)
-        if (item.state, item.decided_sku) == (state, sku):
+        is_same = (item.state, item.decided_sku) == (state, sku)
+        # A deleted product took its reviewed photos along; where it has come back, deciding again brings this one back.
+        if is_same and (sku is None or review.reviewed_queries(session, [item.query_id])):
             return
-        if item.state != "undecided" and not may_replace:
+        if not is_same and item.state != "undecided" and not may_replace:
             as_what = "" if item.decided_sku is None else f" as {item.decided_sku!r}"
             raise ReviewDecided(
                 f"review item {item.query_id} was {item.state}{as_what} before; to replace that decision, send "

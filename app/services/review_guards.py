@@ -34,6 +34,7 @@ FlagCode = Literal[
     "crowded_address",
     "same_photo_other_label",
     "catalogue_photo",
+    "cropped",
 ]
 FLAGS: tuple[FlagCode, ...] = get_args(FlagCode)
 
@@ -133,5 +134,7 @@ def reason_of(code: str, item: ReviewItem, query: Query, crowd: Crowd) -> str:
         "crowded_address": f"{crowd.installations} installations at this one address picked within a day of it",
         "same_photo_other_label": f"{crowd.same_photo} other picks give the very same photo another label",
         "catalogue_photo": "the photo is one of the catalogue's own, byte by byte: it teaches nothing new",
+        "cropped": "the shopper searched with a part of the photo; training would take the whole, with whatever else "
+        "it shows",
     }
     return reasons[code]

@@ -16,7 +16,7 @@ from app.errors import CategoryNotFound, RequestInvalid
 from app.services.access import Principal
 from app.services.intake import Crop, Intake
 from app.services.serving import Recognizes, Served, ServedModel
-from app.store import answers, history
+from app.store import answers, history, kept
 from app.store.database import transaction
 from app.store.media import MediaStore
 from app.store.tables import Product
@@ -110,6 +110,9 @@ class SearchService:
         """
         found = self.recognize(request)
         query_id = uuid4()
+        if request.keep_photo:
+            with transaction(self._engine) as session:
+                kept.announce(session, found.photo_hash)
         with transaction(self._engine) as session:
             if request.keep_photo:
                 history.lock_photo(session, found.photo_hash)
@@ -125,6 +128,7 @@ class SearchService:
                     candidates=[_remembered(candidate) for candidate in found.candidates],
                     category=request.category,
                     photo_hash=found.photo_hash if request.keep_photo else None,
+                    cropped=request.crop is not None,
                 ),
             )
         return query_id, found

@@ -118,13 +118,15 @@ class ServedModel:
         self._stop = threading.Event()
 
     def current(self) -> Served:
-        """The model to answer with, after looking for a newer one where the last look is too old.
+        """The model to answer with, after looking for one where the last look is too old and nobody else does: there is
+        none yet, or no thread watches.
 
         :raise BundleNotFound: nothing has been published.
         :raise BundleError, BackboneError: the published version cannot be served, and none was before it.
         :raise NotReady: another thread is loading the first model at this moment.
         """
-        if self._is_due() and self._busy.acquire(blocking=False):
+        looks_itself = self._served is None or self._watcher is None
+        if looks_itself and self._is_due() and self._busy.acquire(blocking=False):
             try:
                 if self._is_due():
                     self._refresh()

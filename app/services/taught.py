@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +12,10 @@ from sqlalchemy.orm import Session
 
 from app.store.bundles import BundleStore
 from app.store.tables import Bundle
+from models.bundle import HOLD_OUT, read_roles
+from models.errors import SplitError
 
 Use = Literal["trained", "held_out", "not_known"]
-
-SPLIT = "split.json"
-_HELD_OUT = "hold_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +38,15 @@ def models_taught(
     rows = session.execute(
         select(Bundle.version, Bundle.state).where(Bundle.created_at >= since).order_by(Bundle.created_at.desc())
     )
-    found = ((version, state, _use(bundles.path_for(version) / SPLIT, content_hash)) for version, state in rows)
+    found = ((version, state, _use(bundles.path_for(version), content_hash)) for version, state in rows)
     return tuple(TaughtModel(version, state, use) for version, state, use in found if use is not None)
 
 
-def _use(split: Path, content_hash: str) -> Use | None:
+def _use(folder: Path, content_hash: str) -> Use | None:
     try:
-        data = split.read_bytes()
-        if content_hash.encode() not in data:  # reading it all as JSON takes a second where photos are many
-            return None
-        role = json.loads(data)["photos"][content_hash][0]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        role = read_roles(folder, naming=content_hash).get(content_hash)
+    except SplitError:
         return "not_known"
-    return "held_out" if role == _HELD_OUT else "trained"
+    if role is None:
+        return None
+    return "held_out" if role == HOLD_OUT else "trained"

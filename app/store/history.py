@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ class NewQuery:
 
     candidates: [{"label", "sku", "score", "votes"}], best first, as answered; see ``app.store.tables.Query``.
     verdict: None where words were searched by. photo_hash: set only where the shopper consented and the photo lies in
-        the media store.
+        the media store. cropped: whether a part of it was searched with.
     """
 
     id: UUID
@@ -37,6 +37,7 @@ class NewQuery:
     candidates: Sequence[Mapping[str, Any]]
     category: str | None
     photo_hash: str | None
+    cropped: bool = False
 
 
 def add_query(session: DbSession, query: NewQuery) -> None:
@@ -51,6 +52,7 @@ def add_query(session: DbSession, query: NewQuery) -> None:
             candidates=[dict(candidate) for candidate in query.candidates],
             category=query.category,
             photo_hash=query.photo_hash,
+            cropped=query.cropped,
         )
     )
 
@@ -100,15 +102,18 @@ def count_due(session: DbSession, plain_before: datetime, reviewed_before: datet
     return session.scalar(select(func.count()).where(_is_due(plain_before, reviewed_before))) or 0
 
 
-def take_due(session: DbSession, plain_before: datetime, reviewed_before: datetime, limit: int) -> list[Query]:
+def take_due(
+    session: DbSession, plain_before: datetime, reviewed_before: datetime, limit: int, but: Collection[UUID] = ()
+) -> list[Query]:
     """Lock queries older than they may get, the oldest first; those that others work on are left to them.
 
     plain_before: for queries whose photo training does not take. reviewed_before: for the others, not later.
+    but: queries to leave out.
     """
     return list(
         session.scalars(
             select(Query)
-            .where(_is_due(plain_before, reviewed_before))
+            .where(_is_due(plain_before, reviewed_before), Query.id.not_in(list(but)))
             .order_by(Query.created_at)
             .limit(limit)
             .with_for_update(skip_locked=True)

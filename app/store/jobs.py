@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.store import queue
 from app.store.job_table import Job
 
-JobKind = Literal["import", "bottlenecks", "train", "retrain", "finetune", "outbox"]
+JobKind = Literal["import", "bottlenecks", "train", "retrain", "outbox"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 KINDS: tuple[JobKind, ...] = get_args(JobKind)
 STATES: tuple[JobState, ...] = get_args(JobState)
@@ -249,6 +249,15 @@ def rescue(session: Session, queue_id: int) -> UUID | None:
     else:
         _count_mishap(session, job, crashed=False, delay_s=0.0)
     return job.id if job.state == "queued" else None
+
+
+def orphans(session: Session) -> list[int]:
+    """Attempts that the queue has forgotten although their jobs have not ended: an error nobody foresaw got there.
+
+    A job that is given to another attempt at this moment may be among them; ``rescue`` leaves such a one alone.
+    """
+    numbers = session.scalars(select(Job.queue_id).where(Job.state.in_(ACTIVE), Job.queue_id.is_not(None)))
+    return queue.forgotten(session, [number for number in numbers if number is not None])
 
 
 def cancel(session: Session, job: Job) -> None:

@@ -17,6 +17,8 @@ import hashlib
 import os
 import re
 import secrets
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -41,6 +43,9 @@ WEBP_MAX_EDGE = 16_383
 """Largest edge a WebP can have (RFC 9649, 2.7.1)."""
 
 _THUMBNAIL_QUALITY = 82
+_TORN_AFTER_S = 3600.0
+"""Age of a file under a temporary name at which nobody writes it any more."""
+
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
@@ -172,8 +177,10 @@ class MediaStore:
             path = f"{folder}/{name}"
             if self._fs.exists(path):
                 self._fs.rm_file(path)
-        if isinstance(self._fs, LocalFileSystem) and Path(folder).is_dir() and not any(Path(folder).iterdir()):
-            Path(folder).rmdir()
+        if isinstance(self._fs, LocalFileSystem) and Path(folder).is_dir():
+            _remove_torn(Path(folder))
+            if not any(Path(folder).iterdir()):
+                Path(folder).rmdir()
 
     def _folder(self, content_hash: str) -> str:
         if not _HASH.fullmatch(content_hash):
@@ -196,6 +203,14 @@ class MediaStore:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _remove_torn(folder: Path) -> None:
+    """Remove what writers left who were killed in the middle; one who is at work is not as slow as that."""
+    for path in folder.glob(".*"):
+        with suppress(FileNotFoundError):  # its writer is at work
+            if time.time() - path.stat().st_mtime > _TORN_AFTER_S:
+                path.unlink()
 
 
 def _fit(image: Image.Image, edge: int) -> Image.Image:

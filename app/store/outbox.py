@@ -39,15 +39,18 @@ _LIVE = (
     "SELECT id FROM spaces WHERE dropped_at IS NULL "  # noqa: S608 - constants of ours
     f"AND (preparing OR id IN (SELECT space_id FROM ({_KEPT}) AS kept))"
 )
-# FOR KEY SHARE waits for whoever is deleting the photo, and then passes it over.
+# FOR KEY SHARE keeps the photo from being deleted before its record is in place. A photo that somebody is deleting at
+# this moment is passed over: it needs no record, and waiting for it with others locked may be waiting in a circle.
 _RECORD = """
 INSERT INTO space_outbox (space_id, {column})
 SELECT spaces.id, photos.id FROM {photos} AS photos CROSS JOIN spaces
 WHERE {chosen} AND NOT EXISTS (
     SELECT 1 FROM {vectors} AS vectors WHERE vectors.{column} = photos.id AND vectors.space_id = spaces.id)
-FOR KEY SHARE OF photos
+FOR KEY SHARE OF photos {busy}
 ON CONFLICT DO NOTHING
 """
+_SKIP = "SKIP LOCKED"
+_WAIT = ""
 _IMAGES = {"column": "image_id", "photos": "images", "vectors": "reference_vectors"}
 _REVIEWED = {"column": "reviewed_id", "photos": "reviewed_photos", "vectors": "reviewed_vectors"}
 _STALE = """
@@ -103,14 +106,14 @@ def record_photos(session: Session, product_ids: Sequence[int]) -> None:
     """Note which photos of these products each live space lacks. Call it after the photos' rows are in place."""
     share_outbox(session)
     chosen = f"photos.product_id = ANY(:ids) AND spaces.id IN ({_LIVE})"
-    session.execute(text(_RECORD.format(chosen=chosen, **_IMAGES)), {"ids": list(product_ids)})
+    session.execute(text(_RECORD.format(chosen=chosen, busy=_SKIP, **_IMAGES)), {"ids": list(product_ids)})
 
 
 def record_reviewed(session: Session, reviewed_id: int) -> None:
     """Note which live spaces lack a reviewed photo."""
     share_outbox(session)
     chosen = f"photos.id = :id AND spaces.id IN ({_LIVE})"
-    session.execute(text(_RECORD.format(chosen=chosen, **_REVIEWED)), {"id": reviewed_id})
+    session.execute(text(_RECORD.format(chosen=chosen, busy=_SKIP, **_REVIEWED)), {"id": reviewed_id})
 
 
 def share_outbox(session: Session) -> None:
@@ -128,21 +131,27 @@ def own_outbox(session: Session) -> None:
 def keep_complete(engine: Engine, space_id: int) -> None:
     """Have the space made ready for a promotion: it is live from now on, and everything that it lacks is noted.
 
-    In two transactions: adding photos waits for the first alone, which is over at once.
+    Adding photos waits for the first transaction alone, which is over at once. The last is for photos that somebody was
+    deleting during the second, and has perhaps not deleted; there are hardly any, so it may wait.
     """
     with transaction(engine) as session:
         own_outbox(session)
         if space_id not in live_spaces(session):
             session.execute(update(Space).where(Space.id == space_id).values(preparing=True))
-    with transaction(engine) as session:
-        note_lacking(session, space_id)
+    for busy in (_SKIP, _WAIT):
+        with transaction(engine) as session:
+            note_lacking(session, space_id, busy)
 
 
-def note_lacking(session: Session, space_id: int) -> None:
-    """Note every photo of the catalogue that the space lacks; take away notes of photos that it has."""
+def note_lacking(session: Session, space_id: int, busy: str = _SKIP) -> None:
+    """Note every photo of the catalogue that the space lacks; take away notes of photos that it has.
+
+    busy: what to do about photos that somebody else is deleting, ``_SKIP`` or ``_WAIT``.
+    """
     session.execute(text(_STALE), {"space_id": space_id})
     for photos in (_IMAGES, _REVIEWED):
-        session.execute(text(_RECORD.format(chosen="spaces.id = :space_id", **photos)), {"space_id": space_id})
+        statement = _RECORD.format(chosen="spaces.id = :space_id", busy=busy, **photos)
+        session.execute(text(statement), {"space_id": space_id})
 
 
 def lacking(session: Session) -> Mapping[int, Lacking]:

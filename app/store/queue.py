@@ -32,6 +32,10 @@ _STRAYS = text(
     "SELECT id FROM procrastinate_jobs "
     "WHERE status = 'doing' AND worker_id = :worker AND queue_name = :queue AND id <> ALL(:running)"
 )
+_FORGOTTEN = text(
+    "SELECT asked.id FROM unnest(CAST(:ids AS bigint[])) AS asked(id) WHERE NOT EXISTS ("
+    "SELECT 1 FROM procrastinate_jobs AS waiting WHERE waiting.id = asked.id AND waiting.status IN ('todo', 'doing'))"
+)
 _REGISTER = text(
     "INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (:worker) "
     "ON CONFLICT (id) DO UPDATE SET last_heartbeat = now()"
@@ -63,6 +67,11 @@ def discard(session: Session, queue_id: int) -> None:
 def strays(session: Session, worker_id: int, running: list[int]) -> list[int]:
     """Attempts that the queue gave to this worker, but that it does not have: the answer was lost on its way."""
     return list(session.scalars(_STRAYS, {"worker": worker_id, "queue": QUEUE, "running": running}))
+
+
+def forgotten(session: Session, queue_ids: list[int]) -> list[int]:
+    """Those of these attempts that are neither waiting in the queue nor under way."""
+    return list(session.scalars(_FORGOTTEN, {"ids": queue_ids}))
 
 
 def stay_registered(session: Session, worker_id: int, running: list[int]) -> None:

@@ -83,7 +83,11 @@ def photos_of(session: DbSession, label: str, installation: str, but: UUID) -> i
 
 
 def product_to_keep(session: DbSession, sku: str) -> Product | None:
-    """The product ``sku``, kept from being deleted until the transaction ends; None where there is none."""
+    """The product ``sku``, kept from being deleted until the transaction ends; None where there is none.
+
+    For those who accept a photo of it: they have their share of the outbox first, as everyone has before rows.
+    """
+    share_outbox(session)
     return session.scalars(
         select(Product).where(Product.sku == sku).with_for_update(read=True, key_share=True)
     ).one_or_none()
@@ -94,7 +98,6 @@ def accept_photo(session: DbSession, item: ReviewItem, product_id: int) -> None:
     present = session.scalars(select(ReviewedPhoto).where(ReviewedPhoto.query_id == item.query_id)).one_or_none()
     if present is not None and present.product_id == product_id:
         return
-    share_outbox(session)
     withdraw_photo(session, item.query_id)
     photo = ReviewedPhoto(
         query_id=item.query_id,

@@ -170,4 +170,6 @@ def _flags(limits: CrowdLimits) -> dict[str, ColumnElement[bool]]:
         "crowded_address": n["installations"] > limits.installations,
         "same_photo_other_label": n["same_photo"] > 0,
         "catalogue_photo": exists().where(Image.content_hash == ReviewItem.photo_hash),
+        # Of the search, not of the pick: it makes nobody doubtful.
+        "cropped": Query.cropped.is_(True),
     }

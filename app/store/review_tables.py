@@ -1,7 +1,8 @@
 """The tables of reviewing; they belong to ``app.store.tables`` and are apart from it for its length.
 
 A pick of a query whose photo was kept is a review item; an accepted item has a reviewed photo, which training takes
-in; a reviewed photo has a vector a space. Each goes with the one before it, and all of them with the query.
+in; a reviewed photo has a vector a space. Each goes with the one before it, and all of them with the query. Kept
+photos are noted by themselves as well, for their files are no rows.
 """
 
 from __future__ import annotations
@@ -28,6 +29,18 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.tables import BOTTLENECK_SIZE, PROJECTED_SIZE, Base
+
+
+class KeptPhoto(Base):
+    """A file in the image store that is there for a shopper's sake; written before it (``app.store.kept``).
+
+    kept_at: when it was kept last. The row goes once the file has, a day later at the earliest.
+    """
+
+    __tablename__ = "kept_photos"
+
+    content_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kept_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now(), nullable=False)
 
 
 class ReviewItem(Base):

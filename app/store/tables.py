@@ -324,9 +324,14 @@ class Query(Base):
     verdict: None where words were searched by; nobody judged then, and the candidates have no votes.
     candidates: [{"label", "sku", "score", "votes": {classifier: {"state", "rank", "score"}}}], best first, as
         answered; searches before revision 0005 lack the votes.
+    cropped: whether a part of the photo was searched with; kept is the whole. False before revision 0008.
     """
 
     __tablename__ = "queries"
+    __table_args__ = (
+        # Whether a kept photo may be deleted is asked for each one; most queries keep none.
+        Index("ix_queries_photo_hash", "photo_hash", postgresql_where=text("photo_hash IS NOT NULL")),
+    )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     session_id: Mapped[int | None] = mapped_column(ForeignKey("sessions.id", ondelete="SET NULL"), index=True)
@@ -335,6 +340,7 @@ class Query(Base):
     calibrated: Mapped[bool] = mapped_column(Boolean, nullable=False)
     candidates: Mapped[Any] = mapped_column(JSONB, nullable=False)
     category: Mapped[str | None] = mapped_column(Text)
+    cropped: Mapped[bool] = mapped_column(Boolean, nullable=False, server_default=text("false"))
     photo_hash: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now(), nullable=False, index=True

@@ -40,6 +40,7 @@ from models.backbone.store import (
 )
 from models.backbone.weights import WeightSource, file_digest, resolve_weights
 from models.errors import BackboneError, WeightsMismatch
+from models.files import sync
 
 LOG_FILE: Final = "prepare.log"
 _FILES: Final = (*IR_FILES, KERAS_FILE, PROJECTION_FILE, SEEN_FILE, SPACE_FILE)
@@ -195,11 +196,11 @@ def _publish(folder: Path, target: Path) -> Path:
     if target.exists():
         shutil.rmtree(target)
     for name in (*_FILES, MANIFEST_FILE):
-        _sync(folder / name)
-    _sync(folder)
+        sync(folder / name)
+    sync(folder)
     folder.chmod(0o755)  # mkdtemp made it private
     folder.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     return target
 
 
@@ -210,11 +211,3 @@ def _is_whole(folder: Path) -> bool:
     except BackboneError:
         return False
     return True
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,8 +1,10 @@
 """The gate: whether a challenger may replace the champion, judged on frozen photos that neither has seen.
 
 Both models answer the same hold-out photos as they would be served: vote over FCN, SVM and a k-NN memory of their
-own space that holds everything but the hold-out, with labels masked that have left the catalogue. What counts is
-the vote's Top-1 on the labels that both know, in pairs:
+own space that holds everything but the hold-out, with labels masked that have left the catalogue. The champion's memory
+lacks the shoppers' photos that were accepted since (``Contender.new_reviewed``): in service k-NN has them with either
+model, so what they do to it would be seen nowhere. What counts is the vote's Top-1 on the labels that both know, in
+pairs:
 
 1. *Shown to be worse*: refused. An exact sign-flip test over scenes, whose photos stand or fall together: if the two
    were alike, each scene's net gain would be as likely a net loss. With one photo a scene it is McNemar's exact
@@ -53,13 +55,15 @@ class Contender:
 
     photos: the catalogue's photos with their bottlenecks in this model's space, as far as it has them, hold-out
     included. trained_on: content hashes that taught it, or its vote and verdict. seen_by_backbone: content hashes that
-    its weights were trained on.
+    its weights were trained on. new_reviewed: content hashes of shoppers' photos that were accepted after its
+    training; its memory is without them here.
     """
 
     bundle: Bundle
     photos: TrainingPhotos
     trained_on: frozenset[str]
     seen_by_backbone: frozenset[str]
+    new_reviewed: frozenset[str] = frozenset()
 
     @property
     def taught_labels(self) -> frozenset[str]:
@@ -89,7 +93,8 @@ def judge(
     frozen = frozenset(photo.content_hash for photo in held)
     known_now = frozenset(challenger.photos.labels)
     memories = [_memory(champion, frozen)]
-    memories.append(memories[0] if champion.photos is challenger.photos else _memory(challenger, frozen))
+    is_same = champion.photos is challenger.photos and champion.new_reviewed == challenger.new_reviewed
+    memories.append(memories[0] if is_same else _memory(challenger, frozen))
     named = [
         _named(contender, memory, [photo.content_hash for photo in fair], known_now)
         for contender, memory in zip((champion, challenger), memories, strict=True)
@@ -106,6 +111,7 @@ def judge(
         "new_labels": plain_table([fair[i] for i in new], *([answers[i] for i in new] for answers in named)),
         "forgotten_labels": len((champion.taught_labels - challenger.taught_labels) & known_now),
         "left_out": left_out,
+        "new_reviewed_photos": len(champion.new_reviewed & frozenset(champion.photos.hashes) - frozen),
         "bounds": {
             "max_drop": settings.max_drop,
             "max_group_drop": settings.max_group_drop,
@@ -210,7 +216,8 @@ def _is_new(champion: Contender, challenger: Contender, memory: ExactNeighbours)
 
 
 def _memory(contender: Contender, frozen: frozenset[str]) -> ExactNeighbours:
-    kept = np.array([i for i, h in enumerate(contender.photos.hashes) if h not in frozen], dtype=np.intp)
+    absent = frozen | contender.new_reviewed
+    kept = np.array([i for i, h in enumerate(contender.photos.hashes) if h not in absent], dtype=np.intp)
     return ExactNeighbours(contender.photos.originals[kept], [contender.photos.labels[i] for i in kept])
 
 

@@ -21,6 +21,9 @@ from tests.bench.town import PATIENCE_S, Accident, Town
 BACK_S = 90.0
 """Within this the worker is back after whatever happened, or the promise is broken."""
 
+ADMINISTRATOR = "an administrator's request"
+"""How problems of what an administrator asked for begin."""
+
 _FULL_S = 20.0
 """How long the file system stays full; and once more, with the database's log out of room as well."""
 
@@ -84,13 +87,13 @@ def fill_disk(town: Town) -> Accident:
     accident.resumed_s = round(time.monotonic() - freed, 1)
     if job["state"] == "failed":
         accident.step = f"{accident.step}; the job failed: {job['error']}"
-    unclear = {f"adding a photo: {words}" for words in told if not re.fullmatch("201|503 [a-z_]+", words)}
+    unclear = {f"{ADMINISTRATOR}: {words}" for words in told if not re.fullmatch("201|503 [a-z_]+", words)}
     accident.problems += sorted(unclear)
     # What failed for want of room must work when it is asked for again.
     town.into_retrain(0.0)
     _judge_end(accident, town.let_end())
     town.check(accident, began)
-    accident.answers |= {f"adding a photo {words}": told.count(words) for words in sorted(set(told))}
+    accident.answers |= {f"{ADMINISTRATOR} {words}": told.count(words) for words in sorted(set(told))}
     return accident
 
 
@@ -126,14 +129,15 @@ def _exhaust_log(place: Installation) -> None:
 
 
 def _add_until(town: Town, end: float, told: list[str]) -> None:
-    """Add photos, one a second, and note what was answered: a status and a code."""
+    """Add photos and accept picks, one a second, and note what was answered: a status and a code."""
     while time.monotonic() < end:
-        try:
-            town.add_photos(1)
-        except Refused as refused:
-            told.append(_words(refused))
-        else:
-            told.append("201")
+        for ask in (town.add_photos, town.review):
+            try:
+                ask(1)
+            except Refused as refused:
+                told.append(_words(refused))
+            else:
+                told.append("201")
         time.sleep(1.0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -26,13 +26,16 @@ class Facts:
     """What the database holds.
 
     bundles: version -> (state, SHA-256 of its manifest). photos: (sku, content hash). picks: query id -> sku.
-    kept: query id -> content hash.
+    kept: query id -> content hash. reviewed: query id -> sku of its reviewed photo. announced: content hashes of photos
+    that were to be kept, whether their searches came to be or not.
     """
 
     bundles: Mapping[str, tuple[str, str]]
     photos: frozenset[tuple[str, str]]
     picks: Mapping[str, str]
     kept: Mapping[str, str]
+    reviewed: Mapping[str, str] = field(default_factory=dict)
+    announced: frozenset[str] = frozenset()
 
 
 def facts_of(place: Installation) -> Facts:
@@ -44,11 +47,17 @@ def facts_of(place: Installation) -> Facts:
         ).all()
         picks = connection.execute(text("SELECT query_id::text, sku FROM picks")).all()
         kept = connection.execute(text("SELECT id::text, photo_hash FROM queries WHERE photo_hash IS NOT NULL")).all()
+        reviewed = connection.execute(
+            text("SELECT r.query_id::text, p.sku FROM reviewed_photos r JOIN products p ON p.id = r.product_id")
+        ).all()
+        announced = connection.execute(text("SELECT content_hash FROM kept_photos")).scalars().all()
     return Facts(
         {row.version: (row.state, row.manifest_sha256) for row in bundles},
         frozenset((sku, content_hash) for sku, content_hash in photos),
         dict(picks),
         dict(kept),
+        dict(reviewed),
+        frozenset(announced),
     )
 
 
@@ -86,6 +95,7 @@ def losses(said: Acknowledged, facts: Facts) -> list[str]:
         *_told("photos", said.photos - facts.photos),
         *_told("picks", said.picks.items() - facts.picks.items()),
         *_told("kept searches", said.kept.items() - facts.kept.items()),
+        *_told("reviewed photos", said.reviewed.items() - facts.reviewed.items()),
     ]
 
 
@@ -100,6 +110,23 @@ def media_faults(home: Path, facts: Facts) -> list[str]:
     hashes = {content_hash for _, content_hash in facts.photos} | set(facts.kept.values())
     bad = [content_hash for content_hash in sorted(hashes) if not _is_whole(store, content_hash)]
     return [f"{len(bad)} of {len(hashes)} photos are not whole in the media store, e.g. {bad[:_SHOWN]}"] if bad else []
+
+
+def media_files(home: Path) -> frozenset[str]:
+    """Content hashes of all that lies in the media store, whole or not. To be read before the facts."""
+    return frozenset(path.name for path in (home / "media").glob("??/*"))
+
+
+def strays(there: frozenset[str], said: Acknowledged, facts: Facts) -> list[str]:
+    """Files of the media store that no row leads to, so that nobody would ever remove them.
+
+    What was sent for the catalogue may stay, by design; a photo that was to be kept is found by its row in any case.
+    """
+    named = {content_hash for _, content_hash in facts.photos} | set(facts.kept.values()) | facts.announced
+    found = sorted(there - named - said.tried)
+    return (
+        [f"{len(found)} of {len(there)} photos in the media store have no row, e.g. {found[:_SHOWN]}"] if found else []
+    )
 
 
 def _is_whole(store: MediaStore, content_hash: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,20 +12,28 @@ from typing import Any
 PROBLEM = "application/problem+json"
 _TRACEBACK = b"Traceback (most recent call last)"
 _SHOWN = 120
+BEYOND_CHANCE = 0.025
+"""One-sided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One thing that was to be shown. kept: None where it was not run. found: what was seen, in words."""
+    """One thing that was to be shown. found: what was seen, in words.
+
+    kept: None where that cannot be said, as it was not run, or, ``was_run``, as what was seen may be chance.
+    """
 
     name: str
     kept: bool | None
     found: str
+    was_run: bool = True
 
     @property
     def word(self) -> str:
         """For tables."""
-        return "NOT RUN" if self.kept is None else "kept" if self.kept else "BROKEN"
+        if self.kept is None:
+            return "UNCLEAR" if self.was_run else "NOT RUN"
+        return "kept" if self.kept else "BROKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,23 @@ def _at_most(count: int, tries: int) -> float:
 
 def has_fallen(compared: Paired, bound: float) -> bool:
     """Whether it fell: beyond chance (one-sided, 2.5 %), or by more than ``bound`` of the photos, net."""
-    return compared.p_fell < 0.025 or compared.lost - compared.won > bound * compared.photos
+    return compared.p_fell < BEYOND_CHANCE or compared.lost - compared.won > bound * compared.photos
+
+
+def has_risen(compared: Paired) -> bool | None:
+    """Whether it rose, beyond chance (one-sided, 2.5 %); None where it did, and chance could have done it."""
+    if compared.won <= compared.lost:
+        return False
+    return True if compared.p_rose < BEYOND_CHANCE else None
+
+
+def sorted_out(problems: Iterable[str], kinds: Mapping[str, str]) -> dict[str, list[str]]:
+    """Problems by the first kind whose pattern (a regular expression) they begin with; the rest under ``else``."""
+    found: dict[str, list[str]] = {kind: [] for kind in (*kinds, "else")}
+    for problem in problems:
+        kind = next((kind for kind, pattern in kinds.items() if re.match(pattern, problem)), "else")
+        found[kind].append(problem)
+    return found
 
 
 def percent(value: float | None) -> str:
@@ -128,7 +153,7 @@ def table(promises: Sequence[Promise]) -> str:
 
 
 def exit_status(promises: Sequence[Promise]) -> int:
-    """1 where any promise is broken; what was not run breaks none, and is seen in the table."""
+    """1 where any promise is broken; what was not run or is unclear breaks none, and is seen in the table."""
     return int(any(promise.kept is False for promise in promises))
 
 

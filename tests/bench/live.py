@@ -165,12 +165,20 @@ def retrain_with_new_photos(shop: Shop) -> tuple[dict[str, Any], Promise]:
     pairs = [(product.sku, photo) for turn in range(per_product) for product, photo in _turn(shop, drawn, turn)]
     for sku, photo in pairs[:count]:
         shop.admin.add_photos(sku, [photo])
+    before = _far_foreign(shop)
     result = shop.retrain(f"{count} new photos of {photos_in(shop)}")
     done = result["bottlenecks"]
-    found = {"added": count, "bottlenecks": done, "decision": result["decision"]}
-    kept = (done["new_photos"], done["computed"], done["failed"]) == (count, count * IMAGES, 0)
-    words = f"{count} added: {done['new_photos']} photos, {done['computed']} images computed, {done['reused']} reused"
+    is_far_reused = before == _far_foreign(shop)
+    found = {"added": count, "bottlenecks": done, "far_foreign_reused": is_far_reused, "decision": result["decision"]}
+    kept = is_far_reused and (done["new_photos"], done["computed"], done["failed"]) == (count, count * IMAGES, 0)
+    words = f"{count} added: {done['new_photos']} photos, {done['computed']} images computed, {done['reused']} reused, "
+    words += f"far-foreign pictures {'reused' if is_far_reused else 'computed again'}"
     return found, Promise(f"the network runs on the new photos x {IMAGES} alone", kept, words)
+
+
+def _far_foreign(shop: Shop) -> dict[str, int]:
+    """When each space's far-foreign pictures were computed; the one other thing that a training shows the network."""
+    return {str(path): path.stat().st_mtime_ns for path in shop.place.home.glob("bottlenecks/*/far.npz")}
 
 
 def _turn(shop: Shop, drawn: Sequence[Sequence[bytes]], turn: int) -> list[tuple[RenderedProduct, bytes]]:

@@ -13,7 +13,7 @@ from augment.render import RenderedProduct
 from tests.bench.admin import Refused
 from tests.bench.drawn import phone_photos
 from tests.bench.installation import BenchFailed
-from tests.bench.judging import Paired, Promise, has_fallen, paired, percent
+from tests.bench.judging import Paired, Promise, has_fallen, has_risen, paired, percent
 from tests.bench.shop import Shop
 from tests.bench.shoppers import Phone
 
@@ -123,7 +123,8 @@ def poison(shop: Shop, how: str, number: int, count: int) -> Batch:
 def judge_honest(before: Sequence[bool], after: Sequence[bool]) -> tuple[Paired, Promise]:
     """Whether Top-1 on other photos of the same labels has risen."""
     found = paired(before, after)
-    return found, Promise("Top-1 on other unseen photos rises", found.after > found.before, told(found))
+    words = f"{told(found)}, p = {found.p_rose:.3f}"
+    return found, Promise("Top-1 on other unseen photos rises", has_risen(found), words)
 
 
 def judge_poisoned(how: str, batch: Batch, before: Sequence[bool], after: Sequence[bool]) -> tuple[Paired, Promise]:

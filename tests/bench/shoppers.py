@@ -76,11 +76,15 @@ class Acknowledged:
     """What answers of 2xx have promised to keep.
 
     photos: (sku, content hash) of the catalogue. picks: query id -> sku. kept: query id -> content hash.
+    reviewed: query id -> sku that its photo was accepted as. tried: content hashes of photos that were sent for the
+    catalogue, whatever the answer: their files may be there, which is promised to nobody.
     """
 
     photos: frozenset[tuple[str, str]]
     picks: dict[str, str]
     kept: dict[str, str]
+    reviewed: dict[str, str] = field(default_factory=dict)
+    tried: frozenset[str] = frozenset()
 
 
 class Ledger:
@@ -91,11 +95,23 @@ class Ledger:
         self._photos: set[tuple[str, str]] = set()
         self._picks: dict[str, str] = {}
         self._kept: dict[str, str] = {}
+        self._reviewed: dict[str, str] = {}
+        self._tried: set[str] = set()
 
     def photo(self, sku: str, content_hash: str) -> None:
         """A photo of a product was taken."""
         with self._lock:
             self._photos.add((sku, content_hash))
+
+    def try_photo(self, photo: bytes) -> None:
+        """A photo is about to be sent for the catalogue."""
+        with self._lock:
+            self._tried.add(hashlib.sha256(photo).hexdigest())
+
+    def review(self, query_id: str, sku: str) -> None:
+        """A pick's photo was accepted as one of a product."""
+        with self._lock:
+            self._reviewed[query_id] = sku
 
     def kept(self, query_id: str, content_hash: str) -> None:
         """A search's photo was kept."""
@@ -110,7 +126,8 @@ class Ledger:
     def now(self) -> Acknowledged:
         """All of it up to now."""
         with self._lock:
-            return Acknowledged(frozenset(self._photos), dict(self._picks), dict(self._kept))
+            picks, kept, reviewed = dict(self._picks), dict(self._kept), dict(self._reviewed)
+            return Acknowledged(frozenset(self._photos), picks, kept, reviewed, frozenset(self._tried))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import judging
-from tests.bench.checks import Facts, champion_fault, half_bundles, losses, media_faults
+from tests.bench import chaos, judging
+from tests.bench.accidents import ADMINISTRATOR
+from tests.bench.checks import Facts, champion_fault, half_bundles, losses, media_faults, media_files, strays
 from tests.bench.judging import Promise, answer_fault, has_fallen, paired, share
 from tests.bench.shoppers import Acknowledged, Asked, Journal, Ledger, counted, faults
 
@@ -59,13 +60,23 @@ def test_a_fall_is_one_beyond_chance_or_beyond_the_bound() -> None:
     assert has_fallen(paired(many, [False] * 6 + [True] * 994), 0.01), "six lost and none won is no chance"
 
 
+def test_a_rise_that_chance_explains_is_unclear_and_none_at_all_is_broken() -> None:
+    before = [False] * 100
+    rises = [(0, False), (1, None), (5, None), (6, True), (30, True)]
+    for won, risen in rises:
+        assert judging.has_risen(paired(before, [True] * won + [False] * (100 - won))) is risen
+    assert judging.has_risen(paired([True], [False])) is False
+    unclear = Promise("a", None, "one photo more")
+    assert judging.table([unclear]) == "UNCLEAR  a  one photo more" and judging.exit_status([unclear]) == 0
+
+
 def test_no_photos_have_no_share() -> None:
     assert share([]) is None
     assert share([True, False, True, True]) == 0.75
 
 
 def test_a_broken_promise_fails_and_one_not_run_is_seen() -> None:
-    promises = [Promise("a", True, "fine"), Promise("b", None, "no root")]
+    promises = [Promise("a", True, "fine"), Promise("b", None, "no root", was_run=False)]
     assert judging.exit_status(promises) == 0
     assert "NOT RUN  b  no root" in judging.table(promises)
     assert judging.exit_status([*promises, Promise("c", False, "bad")]) == 1
@@ -95,6 +106,44 @@ def test_what_was_acknowledged_and_is_gone_is_lost() -> None:
         "1 kept searches lost, e.g. [('q1', 'bb')]",
     ]
     assert losses(Acknowledged(frozenset(), {}, {}), whole) == []
+
+
+def test_a_file_without_a_row_is_a_stray_unless_the_catalogue_was_sent_it(tmp_path: Path) -> None:
+    for name in ("aa", "bb", "cc", "dd", "ee"):
+        (tmp_path / "media" / name / (name * 32)).mkdir(parents=True)
+    there = media_files(tmp_path)
+    facts = Facts({}, frozenset({("apple", "aa" * 32)}), {}, {"q1": "bb" * 32}, {}, frozenset({"cc" * 32}))
+    said = Acknowledged(frozenset(), {}, {}, {}, frozenset({"dd" * 32}))
+    assert strays(there, said, facts) == [f"1 of 5 photos in the media store have no row, e.g. ['{'ee' * 32}']"]
+
+
+def test_a_reviewed_photo_that_is_gone_or_another_products_is_lost() -> None:
+    said = Acknowledged(frozenset(), {}, {}, {"q1": "apple", "q2": "pear"})
+    facts = Facts({}, frozenset(), {}, {}, {"q1": "apple", "q2": "apple"})
+    assert losses(said, facts) == ["1 reviewed photos lost, e.g. [('q2', 'pear')]"]
+
+
+def test_every_problem_is_judged_by_one_promise_and_the_rest_by_the_last() -> None:
+    found = judging.sorted_out(
+        [
+            "champion: bundle v1: torn",
+            "database killed: the service is not ready after 600 s",
+            "bundle v2: torn",
+            "2 photos lost, e.g. []",
+            "1 of 9 photos are not whole in the media store, e.g. []",
+            "1 of 9 photos in the media store have no row, e.g. []",
+            "3 x search: 500 internal",
+            "the worker was back after None s",
+            "the retraining failed: None",
+            f"{ADMINISTRATOR}: a stack trace",
+            "processes [7] of the killed worker's job still run",
+            "the database does not answer: closed",
+        ],
+        chaos.KINDS,
+    )
+    assert {kind: len(problems) for kind, problems in found.items()} == {
+        "champion": 2, "half": 1, "administrator": 1, "stray": 1, "lost": 2, "answer": 1, "back": 1, "job": 1, "else": 2
+    }  # fmt: skip
 
 
 def test_a_bundle_folder_without_its_files_is_half(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ from tests.bench.shoppers import Journal, Ledger, Phone, Shopper, counted, fault
 FOLDS = 2
 """Of each retraining's cross-validation: what comes of it is not measured here."""
 
+_REVIEWED = 3
+"""Picks accepted before each retraining, so that reviewed photos are among what it must not lose."""
+
 PATIENCE_S = 600.0
 """How long an accident's end is waited for, so that a broken promise still gets its figure."""
 
@@ -29,8 +32,8 @@ class Accident:
 
     step: of the job when it happened. worker_back_s: until a worker had said so in the database; resumed_s: until the
     job went on, or had ended. ready_s: until the service was ready again; None where it never was not asked.
-    problems: promises broken. answers: what shoppers were told from the accident to its end. Seconds from the accident,
-    or, of the file system, from the moment it was freed.
+    looked: whether what must hold was looked at. problems: promises broken. answers: what shoppers were told from the
+    accident to its end. Seconds from the accident, or, of the file system, from the moment it was freed.
     """
 
     what: str
@@ -39,6 +42,7 @@ class Accident:
     resumed_s: float | None = None
     ready_s: float | None = None
     answers: dict[str, int] = field(default_factory=dict)
+    looked: bool = False
     problems: list[str] = field(default_factory=list)
 
 
@@ -81,8 +85,26 @@ class Town:
         """Add photos to the catalogue, and note those that were acknowledged. :raise Refused: one was not taken."""
         for _ in range(count):
             sku, photo = self._photos()
+            self.ledger.try_photo(photo)
             for content_hash in self.admin.add_photos(sku, [photo]):
                 self.ledger.photo(sku, content_hash)
+
+    def review(self, count: int) -> None:
+        """Accept some of the picks that wait, and note those that were acknowledged.
+
+        What the limits of the review forbid is discarded. :raise Refused: the service could not do it.
+        """
+        waiting = self.admin.call("GET", "/v1/admin/review", params={"state": "undecided", "limit": count})
+        for item in waiting["items"]:
+            sku = item["pick"]["sku"]
+            try:
+                self.admin.call("POST", f"/v1/admin/review/{item['id']}", json={"action": "accept"})
+            except Refused as refused:
+                if refused.answer is None or refused.answer.status_code != 409:
+                    raise
+                self.admin.call("POST", f"/v1/admin/review/{item['id']}", json={"action": "discard"})
+            else:
+                self.ledger.review(item["id"], sku)
 
     def measure_retrain(self) -> None:
         """Retrain once in peace; its length is what the moments of the kills are drawn from."""
@@ -138,6 +160,7 @@ class Town:
 
     def _ask(self) -> None:
         self.add_photos(self.draw.randint(1, 3))
+        self.review(_REVIEWED)
         self._job = self.admin.retrain(folds=FOLDS)
         self._attempts = 0
 
@@ -167,16 +190,19 @@ class Town:
         entries = self.journal.since(began)
         accident.answers = counted(entries)
         accident.problems += faults(entries)
+        files = checks.media_files(self.place.home)
         try:
             facts = checks.facts_of(self.place)
         except (SQLAlchemyError, BenchFailed) as error:
             accident.problems.append(f"the database does not answer: {error}")
             return
+        accident.looked = True
         fault = checks.champion_fault(self.place.home, facts)
         accident.problems += [] if fault is None else [f"champion: {fault}"]
         accident.problems += checks.half_bundles(self.place.home, facts)
         accident.problems += checks.losses(said, facts)
         accident.problems += checks.media_faults(self.place.home, facts)
+        accident.problems += checks.strays(files, said, facts)
 
 
 def _seconds(job: dict[str, Any]) -> float:

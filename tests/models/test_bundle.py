@@ -15,10 +15,21 @@ import pytest
 
 import models.bundle
 from models.attributes.types import TypeModel
-from models.bundle import MANIFEST, Bundle, file_sha256, read_manifest, verify, write_bundle
+from models.bundle import (
+    HOLD_OUT,
+    MANIFEST,
+    SPLIT_FILE,
+    Bundle,
+    file_sha256,
+    read_manifest,
+    read_roles,
+    verify,
+    write_bundle,
+)
 from models.classifiers.fcn import FcnClassifier
 from models.classifiers.svm import SvmClassifier
-from models.errors import BundleDamaged, BundleError, BundleMismatch, BundleNotFound
+from models.errors import BundleDamaged, BundleError, BundleMismatch, BundleNotFound, SplitError
+from models.training.splits import SHARES, PhotoPlace, Split
 from models.values import BOTTLENECK_SIZE
 from models.verdict import VerdictSettings
 from models.vote import VoteSettings
@@ -230,3 +241,21 @@ def test_every_error_is_of_the_bundle_family_and_the_limits_are_sane() -> None:
 def test_file_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"pickture" * 100_000)
     assert file_sha256(tmp_path / "x") == hashlib.sha256(b"pickture" * 100_000).hexdigest()
+
+
+def test_the_roles_of_photos_are_read_as_the_split_wrote_them(tmp_path: Path) -> None:
+    held, taught = "a" * 64, "b" * 64
+    Split({held: PhotoPlace(HOLD_OUT, -1, 1), taught: PhotoPlace("train", 0, 2)}, 5).save(tmp_path / SPLIT_FILE)
+    assert read_roles(tmp_path) == {held: HOLD_OUT, taught: "train"} == read_roles(tmp_path, naming=held)
+    assert read_roles(tmp_path, naming="c" * 64) == {}
+    assert HOLD_OUT in SHARES
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", "{}", '{"photos": []}', '{"photos": {"a": []}}', '{"photos": {"a": 1}}']
+)
+def test_roles_that_cannot_be_read_are_an_error(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / SPLIT_FILE).write_text(text)
+    with pytest.raises(SplitError, match=SPLIT_FILE):
+        read_roles(tmp_path)

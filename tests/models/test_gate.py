@@ -213,6 +213,30 @@ def test_the_hold_out_is_in_no_memory() -> None:
     assert (ruling.comparison["photos"], ruling.comparison["top1"]["champion"]) == (12, 0.0)
 
 
+def test_reviewed_photos_that_the_champion_never_saw_are_not_in_its_memory() -> None:
+    """Wrong ones lie right on the held photos: served with either model, and the challenger's doing all the same."""
+    held, known = world()
+    wrong = photos(
+        (*known.hashes, *(f"wrong {n}" for n in range(12))),
+        (*known.labels, *(LABELS[(n + 1) % 12] for n in range(12))),
+        np.concatenate([known.originals, known.originals[:12]]),
+    )
+    vectors = wrong.originals.copy()
+    # The label's own photo is a little farther off than the wrong one.
+    vectors[12:24] = 0.8 * vectors[12:24]
+    vectors[np.arange(12, 24), 100 + np.arange(12)] = 0.6
+    taught = photos(wrong.hashes, wrong.labels, vectors)
+    new = frozenset(f"wrong {n}" for n in range(12))
+    champion = replace(contender("v1", taught), new_reviewed=new)
+    ruling = judge(champion, contender("v2", taught), held)
+    top1 = ruling.comparison["top1"]
+    assert (top1["champion"], top1["challenger"]) == (1.0, 0.0)
+    assert ruling.promote is False
+    assert ruling.comparison["new_reviewed_photos"] == 12
+    # With the memory that both are served with, nothing of it could be seen.
+    assert judge(contender("v1", taught), contender("v2", taught), held).promote is True
+
+
 def test_labels_that_have_left_the_catalogue_are_masked_as_in_serving() -> None:
     held, known = world()
     gone = linear(["gone", *LABELS], [0, *range(12)])

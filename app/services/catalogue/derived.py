@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -11,12 +12,15 @@ from PIL import Image as Picture
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.errors import MediaNotFound
 from app.services.catalogue.planning import colour_prediction
 from app.services.serving import Served
 from app.store.media import MediaStore, PreparedImage
 from app.store.tables import Image, Product, ReferenceVector
 from app.store.text import key
 from models.attributes import ColourReading, combine_colours, measure_colour
+
+log = logging.getLogger(__name__)
 
 
 def refresh_derived(
@@ -35,7 +39,7 @@ def refresh_derived(
     hashes = session.scalars(select(Image.content_hash).where(Image.product_id == product_id)).all()
     known = fresh or {}
     readings = [known.get(content_hash) or _measured(media, content_hash) for content_hash in hashes]
-    values = _colour(readings, product.colour is not None)
+    values = _colour([reading for reading in readings if reading is not None], product.colour is not None)
     if served is not None:
         values |= _type(session, product, served)
     session.execute(update(Product).where(Product.id == product_id).values(**values))
@@ -46,10 +50,17 @@ def colour_of(prepared: PreparedImage) -> ColourReading:
     return measure_colour(np.asarray(prepared.preview, dtype=np.uint8))
 
 
-def _measured(media: MediaStore, content_hash: str) -> ColourReading:
-    """From the stored thumbnail, which is of the size that an import measures at."""
-    with Picture.open(BytesIO(media.open(content_hash, "800")), formats=("WEBP",)) as picture:
-        return measure_colour(np.asarray(picture.convert("RGB"), dtype=np.uint8))
+def _measured(media: MediaStore, content_hash: str) -> ColourReading | None:
+    """From the stored thumbnail, which is of the size that an import measures at; None where it is lost or damaged.
+
+    What is lost says nothing of the colour, and must not keep anybody from deleting it or changing the product.
+    """
+    try:
+        with Picture.open(BytesIO(media.open(content_hash, "800")), formats=("WEBP",)) as picture:
+            return measure_colour(np.asarray(picture.convert("RGB"), dtype=np.uint8))
+    except (MediaNotFound, OSError) as error:
+        log.warning("photo %s is left out of its product's colour: %s", content_hash, error)
+        return None
 
 
 def _colour(readings: Sequence[ColourReading], is_given: bool) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from app.errors import CatalogueChanged, DatabaseUnavailable
 from app.services.catalogue.archives import opened_catalogue
 from app.services.catalogue.errors import ImportBusy
 from app.services.catalogue.locking import own_catalogue
-from app.services.catalogue.photos import DecodedPhoto, PhotoProgress
+from app.services.catalogue.photos import DecodedPhoto, PhotoProgress, store_photo
 from app.services.catalogue.planning import Plan, in_order, make_plan
 from app.services.catalogue.reading import read_table
 from app.services.catalogue.rows import CheckedRows, RowProblem, check_rows
@@ -44,7 +44,9 @@ from app.services.catalogue.storing import (
 )
 from app.store.database import transaction
 from app.store.history import lock_photo, photo_in_use
+from app.store.kept import announced_among
 from app.store.media import MediaStore
+from app.store.outbox import share_outbox
 
 IMPORT_LOCK = 0x5069_636B_0001
 """PostgreSQL advisory lock of imports ("Pick", 1): two at once would undo each other."""
@@ -200,9 +202,26 @@ class _Planned:
         """Write the plan; False, with nothing written, where the products are not what it was made for."""
         with transaction(self.engine) as session:
             own_catalogue(session)
+            share_outbox(session)
             if load_known(session, self._skus()) != known:
                 return False
             ids = write_products(session, plan.write)
             write_images(session, plan.images, ids)
             refresh_vector_labels(session, ids.values())
+        self._store_again(plan)
         return True
+
+    def _store_again(self, plan: Plan) -> None:
+        """Store what went between decoding and the commit: a shopper's kept photo of the very same bytes, forgotten.
+
+        From the commit on, nobody deletes these photos any more; locking them all before it would be too many locks.
+        Where this is cut off, the next import finds them missing and stores them.
+        """
+        added = {image.content_hash for _, image in plan.images.add}
+        file_of = {photo.file.content_hash: photo.file for photo in plan.decoded.values()}
+        with transaction(self.engine) as session:
+            lost = [name for name in announced_among(session, added) if not self.media.exists(name)]
+            for content_hash in lost:
+                lock_photo(session, content_hash)
+                if photo_in_use(session, content_hash):
+                    store_photo(file_of[content_hash], self.media)

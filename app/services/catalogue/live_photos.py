@@ -30,6 +30,7 @@ from app.services.catalogue.records import CatalogueRecord, find_record
 from app.services.serving import Served, ServedModel
 from app.services.words import SharedInService, refresh_places
 from app.store.database import transaction
+from app.store.history import lock_photo
 from app.store.media import MediaStore, PreparedImage, new_token, prepare_image
 from app.store.outbox import champion_space, record_photos
 from app.store.tables import Image, Product, ReferenceVector, Space
@@ -118,6 +119,7 @@ class PhotoEditor:
             self._media.write(photo.prepared)
         with transaction(self._engine) as session:
             product_id = _require(own_product(session, sku), sku)
+            self._keep_files(session, incoming)
             added = _add_rows(session, product_id, incoming)
             record_photos(session, [product_id])
             # No promotion comes between this look and the commit: the record holds it off.
@@ -134,6 +136,15 @@ class PhotoEditor:
             record = find_record(session, sku, served)
         assert record is not None, "its row is locked"
         return AddedPhotos(record, added)
+
+    def _keep_files(self, session: Session, incoming: Mapping[str, _Incoming]) -> None:
+        """Have the files there, and keep them from going, until the rows that need them are committed.
+
+        A shopper's kept photo may have had the very same bytes, found in place before, and been forgotten since.
+        """
+        for content_hash in sorted(incoming):
+            lock_photo(session, content_hash)
+            self._media.write(incoming[content_hash].prepared)
 
     def remove(self, sku: str, content_hash: str) -> None:
         """Remove a photo of a product, from every model's memory too; the media store keeps the file.

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from app.services.catalogue.errors import CatalogueError
 from app.services.catalogue.rows import ProductRow, RowProblem, shown
 from app.store.media import MediaStore, PreparedImage, StoredImage, content_hash, prepare_image
 from models.attributes import ColourReading, measure_colour
@@ -149,6 +150,17 @@ def decode_photos(
         return DecodedPhoto(file, prepared.stored, _colour(prepared), is_new)
 
     return list(_in_threads(decoded, files, progress, "decoding photos"))
+
+
+def store_photo(file: PhotoFile, media: MediaStore) -> None:
+    """Store a photo that was decoded before.
+
+    :raise PhotoError, OSError: its file cannot be read any more. :raise CatalogueError: it has changed.
+    """
+    prepared = prepare_image(file.path.read_bytes(), media.limits)
+    if prepared.stored.content_hash != file.content_hash:
+        raise CatalogueError(f"{file.path} changed while it was being imported; import again")
+    media.write(prepared)
 
 
 def _refusal(error: PhotoError) -> str:

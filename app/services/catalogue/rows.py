@@ -109,9 +109,9 @@ class CheckedRows:
 
 
 def shown(value: str) -> str:
-    """A value fit for a message: cut, and without lone surrogates."""
+    """A value fit for a message: cut, and without lone surrogates or NUL, which the database stores nowhere."""
     cut = value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…"
-    return cut.encode("utf-8", "backslashreplace").decode()
+    return cut.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def check_rows(records: Iterable[RawRecord], currency: str) -> CheckedRows:

@@ -29,7 +29,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from app.services.catalogue.rows import ProductRow
 from app.services.catalogue.vocabulary import among, category_key, chunks, ensure_brands, ensure_categories
 from app.store.media import StoredImage, new_token
-from app.store.outbox import live_spaces, record_photos, share_outbox
+from app.store.outbox import live_spaces, record_photos
 from app.store.tables import Brand, Category, Image, Product
 from app.store.text import key
 from app.store.vectors import refresh_looks, relabel
@@ -225,7 +225,6 @@ def write_images(session: Session, changes: ImageChanges, ids: Mapping[str, int]
     Vectors of removed images go with them (foreign key), and every live space's looks of their products follow; what
     the live spaces lack of the added ones is noted.
     """
-    share_outbox(session)
     lost: set[int] = set()
     for part in chunks(changes.remove):
         gone = delete(Image).where(Image.id == any_(literal(list(part), ARRAY(BigInteger))))

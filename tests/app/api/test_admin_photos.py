@@ -120,6 +120,21 @@ def test_a_removed_photo_is_forgotten_by_every_process(service: TwoProcesses) ->
     assert shown["recognisable"] is False and shown["predicted"] == {"type": None, "colour": None}
 
 
+def test_lost_photos_can_be_deleted_one_by_one(service: TwoProcesses) -> None:
+    put(service.first.admin, "lossy", {"name": "x"})
+    photos = [scene(number) for number in (42, 43, 44)]
+    post_photos(service.first.admin, "lossy", *photos)
+    folders = [service.home / "media" / content_hash(photo)[:2] / content_hash(photo) for photo in photos]
+    (folders[0] / "800.webp").unlink()
+    (folders[1] / "800.webp").write_bytes(b"damaged")
+    for photo, left in zip(photos, (2, 1, 0), strict=True):
+        path = f"/v1/admin/products/lossy/images/{content_hash(photo)}"
+        assert service.second.admin.delete(path).status_code == 204
+        assert counts(service, "lossy") == (left, left, min(left, 1))
+        predicted = service.first.admin.get("/v1/admin/products/lossy").json["predicted"]
+        assert (predicted["colour"] is not None) is (left > 0), "what is left can be read"
+
+
 def test_a_deleted_product_is_forgotten_with_its_photos(service: TwoProcesses) -> None:
     put(service.first.admin, "short", {"name": "x"})
     post_photos(service.first.admin, "short", scene(50))

@@ -190,6 +190,23 @@ def test_deleting_a_product_takes_its_reviewed_photos(
     assert decide(admin, waiting, "relabel", sku="cap").status_code == 200
 
 
+def test_where_a_product_has_come_back_accepting_again_brings_its_photo_back(
+    world: ReviewWorld, admin: FlaskClient, shopper: FlaskClient
+) -> None:
+    admin.put("/v1/admin/products/returning", json={"name": "Returning"})
+    query_id = picked(shopper, world.photo((90, 20, 140)), "returning")
+    first = decide(admin, query_id, "accept").json
+    assert admin.delete("/v1/admin/products/returning").status_code == 204
+    assert decide(admin, query_id, "accept").status_code == 422
+    admin.put("/v1/admin/products/returning", json={"name": "Returning"})
+    assert show(admin, query_id)["in_training"] is False
+    again = decide(admin, query_id, "accept").json
+    assert (again["state"], again["in_training"]) == ("accepted", True)
+    assert again["decision"]["decided_at"] > first["decision"]["decided_at"]
+    assert decide(admin, query_id, "accept").json == again
+    assert world.count("reviewed_photos", query_id) == 1
+
+
 def test_the_file_goes_only_when_the_rows_do(
     world: ReviewWorld, admin: FlaskClient, shopper: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,7 +116,8 @@ def test_a_bad_value_is_named(field: str, value: str, reason: str) -> None:
     assert found_field == field
     assert reason in found_reason
     assert found_value is not None
-    assert found_value.encode()[:100] == value.encode("utf-8", "backslashreplace")[:100] or "…" in found_value
+    told = value.replace("\x00", "\\x00").encode("utf-8", "backslashreplace")
+    assert found_value.encode()[:100] == told[:100] or "…" in found_value
 
 
 def test_everything_wrong_with_a_row_is_listed() -> None:

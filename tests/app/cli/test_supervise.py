@@ -95,3 +95,22 @@ def test_a_worker_that_ends_at_once_is_started_less_and_less_often(
     count = len(file.read_text())
     keeper.stop()
     assert len(file.read_text()) == count
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program, file = tmp_path / "worker.sh", tmp_path / "started"
+    keeper = WorkerKeeper([str(program)], first_wait_s=0.05)
+    keeper.start()
+    told: list[str] = []
+
+    def is_told() -> bool:
+        told.extend(capsys.readouterr().err.splitlines())
+        return len(told) >= 2
+
+    until(is_told, "what happened is told, again and again")
+    assert "the worker cannot be started" in told[0] and "worker.sh" in told[0]
+    program.with_suffix(".new").write_text(f"#!/bin/sh\necho x >> {file}\n")
+    program.with_suffix(".new").chmod(0o755)
+    program.with_suffix(".new").rename(program)
+    until(file.exists, "it is started once that is possible")
+    keeper.stop()

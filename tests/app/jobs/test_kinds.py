@@ -16,6 +16,7 @@ import pytest
 from app.jobs.kinds import KINDS, run_bottlenecks, run_retrain, run_train, work_of
 from app.jobs.process import LOG_LINES, JobProcess
 from app.jobs.reporting import MAX_ROW_ERRORS, FollowUp, Outcome, Reporter
+from app.store import jobs
 from app.store.jobs import Report
 from app.store.media import content_hash
 from app.wiring import assemble
@@ -110,7 +111,7 @@ def test_a_retraining_tells_what_was_new_and_what_was_decided(
 
 
 def test_kinds_without_work_are_refused() -> None:
-    assert set(KINDS) == {"import", "bottlenecks", "train", "retrain", "outbox"}
+    assert set(KINDS) == {"import", "bottlenecks", "train", "retrain", "outbox"} == set(jobs.KINDS)
     with pytest.raises(UsageError, match="finetune"):
         work_of("finetune")
 
@@ -175,6 +176,49 @@ def test_news_that_could_not_be_written_is_kept_but_newer_news_wins() -> None:
     news = process.news()
     assert (news.progress, news.step) == (0.7, "before")
     assert process.news() == Report()
+
+
+def test_what_postgresql_cannot_store_is_left_out_of_what_a_process_says() -> None:
+    said = [
+        {"step": "a\x00b"},
+        {"row_errors": [{"line": 2, "value": "Oat\x00Milk", "reason": "half \ud800"}], "total": 1},
+        {"error": {"code": "c\x00", "message": "m\x00"}, "again": False},
+    ]
+    lines = "".join(json.dumps(line) + "\n" for line in said)
+    process = run_process(f"import sys; sys.stdout.write({lines!r}); sys.stderr.write('x\\x00y')")
+    news = process.news()
+    assert news.step == "ab"
+    assert news.row_errors == [{"line": 2, "value": "OatMilk", "reason": "half \\ud800"}]
+    assert sorted((news.log_tail or "").splitlines()) == ["ab", "xy"]
+    assert process.last_word is not None and process.last_word.error == {"code": "c", "message": "m"}
+
+
+def test_a_child_tells_also_of_names_that_are_no_text() -> None:
+    async def run() -> JobProcess:
+        process = await JobProcess.start(uuid4(), "caf\udce9", {}, "")
+        assert await process.wait(60)
+        return process
+
+    process = asyncio.run(run())
+    assert process.status == 0 and process.last_word is not None and process.last_word.error is not None
+    assert "caf\\udce9" in process.last_word.error["message"]
+
+
+def test_waiting_leaves_nothing_behind() -> None:
+    async def run() -> None:
+        process = await asyncio.create_subprocess_exec(
+            "sleep", "600", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        made = JobProcess(process, "")
+        assert not await made.wait(0.01)
+        before = len(asyncio.all_tasks())
+        for _ in range(5):
+            assert not await made.wait(0.01)
+        assert len(asyncio.all_tasks()) == before
+        await made.stop()
+
+    asyncio.run(run())
 
 
 def test_a_last_word_is_heard() -> None:

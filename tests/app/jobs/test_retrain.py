@@ -31,6 +31,7 @@ from models.training import train as training
 from models.training.crossfit import CrossFitSettings
 from models.training.fit.fcn import FcnSettings
 from models.training.train import Trained, TrainingData
+from tests.app.jobs.test_reviewed_photos import ADMIN, accepted, feedback
 from tests.app.jobs.test_switching import adopt, other_network  # noqa: F401  a fixture
 from tests.app.learning import LearningShop, learning_shop, shots
 
@@ -295,6 +296,15 @@ def test_a_champion_that_cannot_be_loaded_refuses_with_the_reason(again: World) 
     assert f"the champion {champion.version} cannot be compared with" in report.gate["reason"]
     assert "settings.json differs" in report.gate["reason"]
     assert again.champion() == champion.version
+
+
+def test_reviewed_photos_are_new_to_the_champion_until_one_was_trained_with_them(again: World) -> None:
+    query_id = accepted(again.shop, shots(0, 1, first=90)[0], LABELS[0])
+    try:
+        new = [again.retrain(uuid4()).gate["comparison"]["new_reviewed_photos"] for _ in range(2)]
+    finally:
+        feedback(again.shop).forget(ADMIN, query_id)
+    assert new == [1, 0]
 
 
 def test_photos_that_the_champion_was_trained_on_are_left_out(again: World) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from app.jobs.bottlenecks import fill_bottlenecks, ready_backbone
-from app.jobs.training import TrainOptions, TrainReport, _plain, far_foreign_vectors, train_and_publish
+from app.jobs.bottlenecks import fill_bottlenecks
+from app.jobs.training import TrainOptions, TrainReport, _plain, train_and_publish
 from app.store.bundles import BundleStore
 from app.store.database import transaction
 from app.store.media import content_hash
@@ -223,14 +223,6 @@ def test_a_photo_listed_under_two_labels_trains(shop: LearningShop) -> None:
     metrics = train(shop).metrics
     assert metrics["data"]["photos"] == 6
     assert metrics["data"]["hold_out_photos"] == 0
-
-
-def test_far_foreign_vectors_are_unit_length_and_always_the_same(shop: LearningShop) -> None:
-    backbone = ready_backbone(shop.settings, lambda line: None)
-    vectors = far_foreign_vectors(backbone, 2)
-    assert vectors.shape == (2, 2048)
-    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
-    assert np.array_equal(vectors, far_foreign_vectors(backbone, 2))
 
 
 def test_metrics_become_plain_json() -> None:

@@ -171,7 +171,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 def test_an_import_over_http_is_recognised_when_its_jobs_have_ended(installation: Installation) -> None:
     photos = {"apple": shots(0, 2), "bread": shots(1, 2), "cocoa": shots(2, 2)}
-    packed = archive(photos, "sku,name,price\napple,Apple,1.20\nbread,Bread,x\ncocoa,Cocoa,3\n")
+    packed = archive(photos, "sku,name,price\napple,Apple,1.20\nbread,Bread,x\ncocoa,Cocoa,3\noat,O\x00t,1\n")
 
     def post(**fields: Any) -> Any:
         return installation.admin.post(
@@ -190,9 +190,9 @@ def test_an_import_over_http_is_recognised_when_its_jobs_have_ended(installation
         imported = installation.ended(job_id)
         assert imported["state"] == "succeeded", imported
         assert (imported["result"]["added"], imported["result"]["images_added"]) == (2, 4)
-        assert imported["row_errors_total"] == 1
-        assert imported["row_errors"][0]["line"] == 3
-        assert imported["row_errors"][0]["field"] == "price"
+        assert imported["row_errors_total"] == 2
+        shown = [(error["line"], error["field"], error["value"]) for error in imported["row_errors"]]
+        assert shown == [(3, "price", "x"), (5, "name", "O\\x00t")]
         assert imported["progress"] == 1
         [follow_up] = [job for job in installation.admin.get("/v1/admin/jobs").json["items"] if job["parent_id"]]
         assert (follow_up["kind"], follow_up["parent_id"]) == ("bottlenecks", job_id)

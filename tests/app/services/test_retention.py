@@ -73,7 +73,7 @@ def test_what_is_over_goes_with_its_photo_and_the_rest_stays(
     assert retention(world).due() == 3
     with caplog.at_level("INFO", logger="app.services.retention"):
         assert retention(world).apply() == Removed(queries=3, picks=2, review_items=2, reviewed_photos=1, photos=2)
-    assert "3 queries, 2 picks, 2 review items, 1 reviewed photos, 2 photos" in caplog.text
+    assert "3 queries, 2 picks, 2 review items, 1 reviewed photos, 2 photos, 0 stray photos" in caplog.text
     assert [world.media.exists(content_hash(photo)) for photo in photos] == [True, False, True, False]
     assert world.count("queries") == 2 and world.count("reviewed_photos") == 1
     caplog.clear()
@@ -122,20 +122,51 @@ def test_several_at_once_share_the_work(world: ReviewWorld, monkeypatch: pytest.
     assert not world.media.exists(content_hash(photo))
 
 
-def test_a_worker_applies_it_by_itself_and_goes_on_after_a_failure(
-    world: ReviewWorld, shopper: FlaskClient, monkeypatch: pytest.MonkeyPatch
+def undeletable(world: ReviewWorld, photo: bytes) -> Path:
+    """Have the store fail to delete a kept photo: a folder is where its bytes are expected."""
+    file = world.home / "media" / content_hash(photo)[:2] / content_hash(photo) / "original"
+    file.unlink()
+    file.mkdir()
+    return file
+
+
+def test_a_photo_that_cannot_be_deleted_keeps_no_other_from_going(
+    world: ReviewWorld, shopper: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    age(world, picked(shopper, world.photo(CAP), "cap"), 100)
-    tried = []
-    original = Retention.apply
+    photos = [world.photo(CAP) for _ in range(4)]
+    queries = [picked(shopper, photo, "cap") for photo in photos]
+    for days, query_id in enumerate(queries, 100):
+        age(world, query_id, days)
+    stuck = undeletable(world, photos[1])
+    assert retention(world).apply() == Removed(queries=3, picks=3, review_items=3, photos=3)
+    assert f"query {queries[1]} cannot be removed" in caplog.text
+    assert world.count("queries") == world.count("queries WHERE photo_hash IS NOT NULL") == 1
+    stuck.rmdir()
+    assert retention(world).apply() == Removed(queries=1, picks=1, review_items=1, photos=1)
 
-    def stumbling(self: Retention) -> Removed:
-        tried.append(1)
-        if len(tried) == 1:
-            raise OSError("the image store does not answer")
-        return original(self)
 
-    monkeypatch.setattr(Retention, "apply", stumbling)
+def test_where_no_photo_can_be_deleted_it_ends_and_nothing_is_lost(world: ReviewWorld, shopper: FlaskClient) -> None:
+    photos = [world.photo(CAP) for _ in range(2)]
+    for photo in photos:
+        age(world, picked(shopper, photo, "cap"), 100)
+    stuck = [undeletable(world, photo) for photo in photos]
+    assert retention(world).apply() == Removed()
+    assert world.count("queries") == world.count("picks") == 2
+    for folder in stuck:
+        folder.rmdir()
+    assert retention(world).apply().queries == 2
+
+
+def test_a_worker_applies_it_by_itself_and_goes_on_after_a_failure(world: ReviewWorld, shopper: FlaskClient) -> None:
+    photo = world.photo(CAP)
+    for data in (photo, world.photo(CAP)):
+        age(world, picked(shopper, data, "cap"), 100)
+    stuck = undeletable(world, photo)
+
+    async def until_due(task: asyncio.Task[None], number: int) -> None:
+        while await asyncio.to_thread(retention(world).due) != number:
+            assert not task.done()
+            await asyncio.sleep(0.01)
 
     async def work() -> None:
         settings = Settings(home=world.home)  # type: ignore[call-arg]
@@ -143,13 +174,14 @@ def test_a_worker_applies_it_by_itself_and_goes_on_after_a_failure(
         worker = _JobWorker(settings, world.engine, times, asyncio.Event())
         task = asyncio.create_task(worker._apply_retention())
         async with asyncio.timeout(60):
-            while await asyncio.to_thread(retention(world).due):
-                await asyncio.sleep(0.01)
+            await until_due(task, 1)
+            stuck.rmdir()
+            await until_due(task, 0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(work())
-    assert len(tried) >= 2 and world.count("queries") == 0
+    assert world.count("queries") == 0
 
 
 def test_the_command_removes_or_only_counts(world: ReviewWorld, shopper: FlaskClient) -> None:
@@ -167,5 +199,7 @@ def test_the_command_removes_or_only_counts(world: ReviewWorld, shopper: FlaskCl
         return told
 
     assert run("--dry-run") == {"due": 1}
-    assert run() == {"queries": 1, "picks": 1, "review_items": 1, "reviewed_photos": 0, "photos": 1}
+    assert run() == {
+        "queries": 1, "picks": 1, "review_items": 1, "reviewed_photos": 0, "photos": 1, "stray_photos": 0
+    }  # fmt: skip
     assert run("--dry-run") == {"due": 0}

@@ -189,6 +189,19 @@ def test_watching_begins_with_a_model_in_place() -> None:
         model.close()
 
 
+def test_where_a_thread_watches_no_request_waits_for_the_next_model_to_load() -> None:
+    publisher = Publisher("1")
+    model = model_of(publisher, interval_s=3600)
+    model.watch()
+    try:
+        publisher.version = "2"
+        model._checked_at = float("-inf")  # the watcher is late
+        assert model.current().recognizer.version == "1" and publisher.loaded == ["1"]
+    finally:
+        model.close()
+    assert model.current().recognizer.version == "2", "without a watcher requests look themselves"
+
+
 def _until_served(model: ServedModel, version: str) -> bool:
     waiting = threading.Event()
     for _ in range(1000):
