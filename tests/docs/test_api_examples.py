@@ -21,8 +21,12 @@ import tree_sitter_swift
 from tree_sitter import Language, Parser
 from werkzeug.serving import make_server
 
+from app.jobs.shared import publish_shared
+from app.services.words import FOLDER
 from tests.app.api.admin_world import TwoProcesses, publish, scene, two_processes, write_model
+from tests.contracts.fake_backbone import FakeBackbone
 from tests.docs.reading import DOCS, shell_lines
+from tests.shared_world import made_bundle
 
 API = DOCS / "api.md"
 KOTLIN_LIBRARIES = "KOTLIN_LIBRARIES"
@@ -87,8 +91,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Iterat
 
 
 def _furnish(stage: Stage) -> None:
-    """Have what the examples take for granted: products, photos, an archive."""
+    """Have what the examples take for granted: products, photos, an archive, words that can be searched by."""
     shop = stage.service.shop
+    words = stage.service.home / FOLDER
+    made = made_bundle(words, ("red handbag", "this, in red", "white milk"), "words-1", FakeBackbone.space)
+    publish_shared(stage.service.engine, words, made, shop.space_id)
     stage.real |= {"$PICKTURE": stage.url, "$ADMIN": shop.admin_key, "pk_app_...": shop.app_key, VERSION: "v2"}
     opened = requests.post(f"{stage.url}/v1/sessions", json={"app_key": shop.app_key}, timeout=60)
     stage.real["$TOKEN"] = opened.json()["token"]
