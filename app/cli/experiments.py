@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -182,10 +183,10 @@ def depth(
     plan = DepthPlan(depths or DEPTHS, shares, tuning, all_input_size)
     container = build_container(Settings.from_env())
     try:
-        table = depth_experiment(container.settings, container.engine, container.media, plan, source, say)
+        table, path = depth_experiment(container.settings, container.engine, container.media, plan, source, say)
     finally:
         container.close()
-    _finish("depth", table.to_json(), as_json, lambda _: "\n".join(table.lines()))
+    _show(path, as_json, lambda: "\n".join(table.lines()))
 
 
 @command.command("synthetic-modalities")
@@ -232,6 +233,9 @@ def _catalogue(variants: Sequence[str], without_variants: bool) -> CatalogueData
 
 
 def _finish(name: str, result: dict[str, Any], as_json: bool, lines: Callable[[dict[str, Any]], str]) -> None:
-    path = write_result(Settings.from_env().home, name, result)
+    _show(write_result(Settings.from_env().home, name, result), as_json, lambda: lines(result))
+
+
+def _show(path: Path, as_json: bool, lines: Callable[[], str]) -> None:
     say(f"written: {path}")
-    emit(json.loads(path.read_text("utf-8")), as_json, lambda: lines(result))
+    emit(json.loads(path.read_text("utf-8")), as_json, lines)

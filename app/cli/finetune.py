@@ -15,6 +15,10 @@ from models.training.finetune.compare import table_lines
 from models.training.finetune.settings import DEPTHS, LEAST_INPUT_SIZE, FinetuneSettings
 
 _DEFAULT = FinetuneSettings()
+_ADVICE = {
+    "worse": ("keep what you have: the new weights are worse on photos that neither saw",),
+    "no difference shown": ("keep what you have: nothing shows that the new weights are better",),
+}
 
 
 @click.command()
@@ -82,7 +86,8 @@ def _lines(report: FinetuneReport) -> str:
         f"{report.depth}, epoch {report.best_epoch} of {report.epochs}, {report.seconds / 60:.0f} min",
         *table_lines(report.comparison),
         f"outcome (softmax Top-1): {report.outcome}",
-        "to use them (a new space; the service follows by itself, and the setting is for later trainings):",
+        *_ADVICE.get(report.outcome, ()),
+        "to use them (a new space; look at what retrain says; the service follows the promotion by itself):",
         *(f"  {line}" for line in report.use),
         "to go back:",
         *(f"  {line}" for line in report.back),

@@ -12,6 +12,7 @@ from app.config import Settings
 from app.jobs.allocator import keep_freed_memory
 from app.jobs.pretrain import pretrain_on_catalogues
 from models.training.pretrain.loop import Phase
+from models.training.pretrain.precision import PRECISIONS
 from models.training.pretrain.run import Recipe
 
 _RECIPE = Recipe()
@@ -50,7 +51,20 @@ class _Phases(click.ParamType):  # type: ignore[type-arg]
 @click.option("--joint", "joint", type=_Phases(), default=_RECIPE.joint, help="Phases of the joint stage.")
 @click.option("--match-batch", type=click.IntRange(2), default=_RECIPE.match_batch, show_default=True)
 @click.option("--joint-batch", type=click.IntRange(4), default=_RECIPE.joint_batch, show_default=True)
-@click.option("--source-weight", "weights", multiple=True, type=(str, float), help="How often a source is drawn.")
+@click.option(
+    "--source-weight",
+    "weights",
+    multiple=True,
+    type=(str, float),
+    help="NAME W: how often that source (a folder's name, or rendered) is drawn; 1 by default. May repeat.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=_RECIPE.precision,
+    show_default=True,
+    help="Of the arithmetic while training; the mixed ones are for GPUs.",
+)
 @click.option("--seed", type=int, default=_RECIPE.seed, show_default=True)
 @click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), help="HOME/pretrain by default.")
 @json_option
@@ -69,8 +83,8 @@ def command(
     """
     keep_freed_memory()
     settings = Settings.from_env()
-    chosen = replace(_RECIPE, **recipe, sources=weights or _RECIPE.sources)  # type: ignore[arg-type]
+    chosen = replace(_RECIPE, **recipe, sources=weights)  # type: ignore[arg-type]
     path = pretrain_on_catalogues(
-        folder or settings.home / "pretrain", catalogues, dict(splits), teacher, chosen, settings.currency, say
+        folder or settings.home / "pretrain", catalogues, splits, teacher, chosen, settings.currency, say
     )
     emit({"weights": str(path)}, as_json, lambda: f"weights: {path}")

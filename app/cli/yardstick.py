@@ -13,6 +13,7 @@ from app.cli.evaluate import read_cases
 from app.config import Settings
 from app.jobs.experiments import write_result
 from app.jobs.yardstick import list_photos, measure_source
+from models.backbone.weights import resolve_weights
 from models.training.bottlenecks.progress import TqdmProgress
 from models.training.yardstick import PROBES
 
@@ -49,13 +50,16 @@ def command(train: Path, test: Path, sources: tuple[str, ...], as_json: bool) ->
     settings = Settings.from_env()
     everything = _EverySku()
     listed = list_photos(*(read_cases(path, everything, allow_unlisted=False) for path in (train, test)))
-    rows = []
-    for source in dict.fromkeys(sources):
+    chosen = list(dict.fromkeys(sources))
+    for source in chosen:  # before any is measured: a slip in the last name need not cost the hours of the others
+        resolve_weights(source, settings.home)
+    rows: list[dict[str, Any]] = []
+    for source in chosen:
         say(f"{source}:")
         with TqdmProgress("features") as progress:
             rows.append(measure_source(listed, source, settings, say, progress))
-    path = write_result(settings.home, "yardstick", {"weights": rows})
-    say(f"written: {path}")
+        path = write_result(settings.home, "yardstick", {"weights": rows})
+        say(f"written: {path}")
     for row in rows:
         _warn(row)
     emit(json.loads(path.read_text("utf-8")), as_json, lambda: "\n\n".join(_lines(row) for row in rows))

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from app.config import Settings
 from app.jobs.bottlenecks import CatalogueImage, catalogue_images
+from app.jobs.experiments import write_result
 from app.jobs.splits import catalogue_split
 from app.store.bundles import BundleStore
 from app.store.database import transaction
@@ -56,7 +57,7 @@ class FinetuneReport:
     weights: the new file. start: name of the start weights. photos: counts by use. comparison: see
     ``models.training.finetune.compare.compare``. outcome: ``better``, ``worse``, ``no difference shown`` or ``not
     measured``. epochs, best_epoch, seconds: of the training.
-    use, back: shell commands that change to the new weights, and back.
+    use, back: shell commands that change to the new weights (VERSION is what ``retrain`` names), and back.
     """
 
     name: str
@@ -91,20 +92,22 @@ def finetune_catalogue(
     """
     options = options or FinetuneOptions()
     target = settings.home / "weights" / f"{check_name(options.name)}.npz"
-    if target.exists():
-        raise UsageError(f"{target} exists: give these weights another --name, or remove it")
     folder = settings.home / "finetune" / options.name
+    if target.exists():
+        left = f"; {folder} is left of the run that made them and can be removed" if folder.exists() else ""
+        raise UsageError(f"{target} exists: give these weights another --name, or remove it{left}")
     with _alone(folder, f"a run named {options.name} is at work; wait for it, or give another --name"):
         return _finetune(settings, engine, media, options, target, say)
 
 
 def depth_experiment(
     settings: Settings, engine: Engine, media: MediaStore, plan: DepthPlan, source: str | None, say: Say
-) -> DepthTable:
+) -> tuple[DepthTable, Path]:
     """The table of ``models.training.finetune.depth`` on the catalogue; writes no weights.
 
     source: the start weights, ``PICKTURE_WEIGHTS`` where None. An interrupted experiment goes on when it is started
-    again with the same plan; its folder below ``HOME/finetune`` is removed when it is done.
+    again with the same plan; its folder below ``HOME/finetune`` is removed when the table is written
+    (``HOME/experiments/depth.json``). Returns that file's path, too.
     :raise: see ``finetune_catalogue``.
     """
     folder = settings.home / "finetune" / _EXPERIMENT
@@ -112,8 +115,9 @@ def depth_experiment(
         images, split = _photos(settings, engine, media, say)
         start = start_weights(source or settings.weights, settings.home, say)
         table = run_depth(images, split, start, folder, plan, say)
+        path = write_result(settings.home, "depth", table.to_json())
         Workshop.clean(folder)
-        return table
+        return table, path
 
 
 @contextmanager
@@ -151,9 +155,11 @@ def _finetune(
     before = workshop.start_answers(feed, photos)
     made = workshop.finetune(feed, photos, before, options.tuning, "checkpoints")
     say(f"writing {target}")
-    pack(target, workshop, photos, made, _card(options, start, photos, made))
     report = _report(settings, engine, options, target, start, photos, made)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Before the weights: once they are there the run is over, and their name taken.
     target.with_suffix(".json").write_text(json.dumps(asdict(report), indent=2, default=str) + "\n", "utf-8")
+    pack(target, workshop, photos, made, _card(options, start, photos, made))
     Workshop.clean(folder)
     return report
 
@@ -188,7 +194,12 @@ def _report(
     with transaction(engine) as session:
         champion = BundleStore(settings.home).champion(session)
         served = champion.version if champion is not None else None
-    use = (f"export PICKTURE_WEIGHTS={shlex.quote(str(target))}", "make train-bottlenecks", "make train")
+    use = (
+        f"export PICKTURE_WEIGHTS={shlex.quote(str(target))}",
+        "python -m app bottlenecks",
+        "python -m app retrain --promote never",
+        "python -m app models promote VERSION",
+    )
     back = [f"export PICKTURE_WEIGHTS={shlex.quote(settings.weights)}"]
     if served is not None:
         back.append(f"python -m app models promote {served}")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from app.services.catalogue.photos import find_photos
 from app.services.catalogue.reading import read_table
 from app.services.catalogue.rows import check_rows
-from models.training.pretrain.corpus import SourcePhoto
+from models.errors import UsageError
+from models.training.pretrain.corpus import RENDERED
 from models.training.pretrain.run import Material, Recipe, pretrain
+from models.training.pretrain.shown import SourcePhoto
 from models.training.splits import Split
 
 
 def pretrain_on_catalogues(
     folder: Path,
     catalogues: Sequence[Path],
-    splits: Mapping[Path, Path],
+    splits: Sequence[tuple[Path, Path]],
     teacher: Path | None,
     recipe: Recipe,
     currency: str,
@@ -24,12 +27,13 @@ def pretrain_on_catalogues(
 ) -> Path:
     """``pretrain`` on catalogue folders; returns the packed weights.
 
-    folder: of corpus, checkpoints, log and result. splits: the split file of each catalogue that has one.
+    folder: of corpus, checkpoints, log and result. splits: (catalogue folder, its split file) where there is one.
+    :raise UsageError: a split for a folder that is none of the catalogues, or two for one.
     :raise CatalogueError: a folder without a usable table. See also ``models.training.pretrain.run.pretrain``.
     """
     names = _source_names(catalogues)
-    photos = [photo for path in catalogues for photo in catalogue_photos(path, names[path], currency, say)]
-    loaded = {names[path]: Split.load(split) for path, split in splits.items()}
+    loaded = _load_splits(names, splits)
+    photos = [photo for path, name in names.items() for photo in catalogue_photos(path, name, currency, say)]
     return pretrain(folder, Material(photos, loaded, teacher), recipe, say)
 
 
@@ -51,9 +55,23 @@ def catalogue_photos(
 
 
 def _source_names(catalogues: Sequence[Path]) -> dict[Path, str]:
-    """Each folder's own name; numbered where two are alike."""
+    """By resolved folder, each once: the folder's own name; numbered where two are alike, or like the drawn ones."""
     names: dict[Path, str] = {}
-    for path in catalogues:
-        name = path.resolve().name
-        names[path] = name if name not in names.values() else f"{name}-{len(names) + 1}"
+    for path in dict.fromkeys(path.resolve() for path in catalogues):
+        taken = {RENDERED, *names.values()}
+        numbered = (f"{path.name}-{number}" for number in itertools.count(2))
+        names[path] = next(name for name in itertools.chain([path.name], numbered) if name not in taken)
     return names
+
+
+def _load_splits(names: Mapping[Path, str], splits: Sequence[tuple[Path, Path]]) -> dict[str, Split]:
+    """The split files by source, whichever way their folders are spelt."""
+    loaded: dict[str, Split] = {}
+    for folder, file in splits:
+        name = names.get(folder.resolve())
+        if name is None:
+            raise UsageError(f"--split names {folder}, which no --catalog does")
+        if name in loaded:
+            raise UsageError(f"--split names {folder} twice; a catalogue has one split file")
+        loaded[name] = Split.load(file)
+    return loaded

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.errors import TrainingError
+from models.training.identity import differing
 from models.values import Float32
 
 _LAST: Final = "last.npz"
@@ -52,11 +53,12 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of one run in ``folder``, which exists.
 
-    identity: what the run depends on; checkpoints of another run are refused.
+    identity: what the run depends on; checkpoints of another run are refused. remedy: what the operator can do then,
+    besides removing the folder.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, identity: Mapping[str, Any], remedy: str) -> None:
+        self._folder, self._remedy = folder, remedy
         self._identity = json.dumps(identity, sort_keys=True)
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -86,9 +88,10 @@ class Checkpoints:
         stored = self._read(path)
         identity, history, best = (str(text) for text in stored.pop("about"))
         if identity != self._identity:
+            difference = differing(json.loads(identity), json.loads(self._identity))
             raise TrainingError(
-                f"{self._folder} holds a run that began otherwise ({_differing(identity, self._identity)}): give this "
-                "one another --name, or remove the folder to begin anew"
+                f"{self._folder} holds a run that began otherwise ({difference}): {self._remedy}, or remove the folder "
+                "to begin anew"
             )
         return Checkpoint(
             tuple(EpochResult(**entry) for entry in json.loads(history)),
@@ -115,13 +118,6 @@ class Checkpoints:
 def _series(stored: Mapping[str, Any], name: str) -> list[Any]:
     count = sum(key.startswith(f"{name}_") for key in stored)
     return [stored[f"{name}_{i}"] for i in range(count)]
-
-
-def _differing(before: str, now: str) -> str:
-    """The first choice that differs, in words."""
-    old, new = json.loads(before), json.loads(now)
-    name = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
-    return f"{name} was {old.get(name)}, now {new.get(name)}"
 
 
 def _write(path: Path, arrays: Mapping[str, Any]) -> None:

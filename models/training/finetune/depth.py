@@ -21,7 +21,7 @@ from models.training.finetune.start import StartWeights
 from models.training.splits import Split
 
 SHARES: Final = (0.3, 1.0)
-_FOLDER_OF_RUN: Final = "{depth}-{percent:.0f}"
+_REMEDY: Final = "give it the options that it began with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def run_depth(
     plan = plan or DepthPlan()
     if not plan.depths or not plan.shares:
         raise UsageError(f"depths {plan.depths} and shares {plan.shares} came; expected one of each at least")
-    workshop = Workshop(start, folder, say, build)
+    workshop = Workshop(start, folder, say, build, _REMEDY)
     by_share = {share: choose_photos(photos, split, start.seen, share, plan.settings.seed) for share in plan.shares}
     most = by_share[max(plan.shares)]
     rows: list[DepthRow] = []
@@ -132,12 +132,12 @@ def run_depth(
         feeds["all"] = workshop.feed(most, plan.of("all", 1.0))
     for share in plan.shares:
         chosen = by_share[share]
-        say(f"{100 * share:.0f} % of each label's train photos: {len(chosen.taught)}")
+        say(f"{100 * share:g} % of each label's train photos: {len(chosen.taught)}")
         before = workshop.start_answers(next(iter(feeds.values())), chosen)
         made: dict[Depth, Finetuned] = {}
         for depth in plan.depths:
             say(f"depth {depth}")
-            name = _FOLDER_OF_RUN.format(depth=depth, percent=100 * share)
+            name = f"{depth}-{share!r}"  # the exact share: 0.301 is not 0.304
             feed = feeds["all" if depth == "all" else "upper"]
             made[depth] = workshop.finetune(feed, chosen, before, plan.of(depth, share), name)
         rows += _rows(share, len(chosen.taught), made)

@@ -164,7 +164,7 @@ class Learner:
                 variable.assign(value)
 
     def _dataset(self, keras: Any, number: int) -> Any:
-        """The batches of an epoch as a ``keras.utils.PyDataset``, made by one thread ahead of the training."""
+        """The batches of an epoch as a ``keras.utils.PyDataset``, made by two threads ahead of the training."""
         taught, settings, classes = self._photos.taught, self._settings, len(self._index)
         rng = np.random.default_rng([settings.seed, number])
         count = self.steps * settings.batch_size
@@ -183,7 +183,7 @@ class Learner:
                 inputs = feed.taught([taught[i] for i in rows], [int(draw) for draw in draws[part]], settings)
                 return inputs, np.eye(classes, dtype=np.float32)[codes[rows]]
 
-        return Epoch(workers=1, use_multiprocessing=False, max_queue_size=4)
+        return Epoch(workers=2, use_multiprocessing=False, max_queue_size=4)
 
 
 def _numbers(variables: Sequence[Any]) -> list[Any]:

@@ -26,7 +26,9 @@ JUDGED: Final = ("calibration", "test")
 
 _LIMITS: Final = PhotoLimits(max_bytes=2**30, max_pixels=HARD_MAX_PIXELS)
 _AHEAD: Final = 4
-"""Photos in preparation. One thread prepares them: the augmentation pipeline is one a process."""
+"""Photos in preparation."""
+
+_THREADS: Final = 2
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -159,9 +161,9 @@ def drawn_view(pixels: UInt8, content_hash: str, draw: Sequence[int], size: int)
 
 
 def made_ahead(make: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:
-    """``make`` of each item in order, prepared by a thread while the caller works on the ones before."""
+    """``make`` of each item in order, prepared by two threads while the caller works on the ones before."""
     running: deque[Future[_Made]] = deque()
-    executor = ThreadPoolExecutor(1, thread_name_prefix="views")
+    executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="views")
     try:
         for item in items:
             if len(running) >= _AHEAD:

@@ -34,6 +34,9 @@ Say = Callable[[str], None]
 _LEAST_GAIN: Final = 1e-3
 """A validation loss counts as better when it is lower by this much."""
 
+ANOTHER_NAME: Final = "give this one another --name"
+"""What ``finetune`` advises where a folder holds another run."""
+
 _MAPS: Final = "maps"
 
 
@@ -43,7 +46,7 @@ class Finetuned:
 
     vectors: float32 (n, 2048), bottlenecks of ``ChosenPhotos.all`` by the new weights.
     history: an entry an epoch. best: number of the epoch that is kept, 1-based.
-    comparison: see ``compare.compare``. seconds: wall time of the training itself, by this call.
+    comparison: see ``compare.compare``. seconds: wall time of all epochs, those of earlier calls included.
     """
 
     arrays: LayerArrays
@@ -57,13 +60,18 @@ class Finetuned:
 class Workshop:
     """The network of one run, or of several from the same start weights that share the frozen part's maps.
 
-    folder: for maps and checkpoints; made where it is missing. build: makes the network.
+    folder: for maps and checkpoints; made where it is missing. build: makes the network. remedy: see ``Checkpoints``.
     """
 
     def __init__(
-        self, start: StartWeights, folder: Path, say: Say = lambda line: None, build: Callable[[], Any] = build_any_size
+        self,
+        start: StartWeights,
+        folder: Path,
+        say: Say = lambda line: None,
+        build: Callable[[], Any] = build_any_size,
+        remedy: str = ANOTHER_NAME,
     ) -> None:
-        self.start, self.folder, self._say = start, folder, say
+        self.start, self.folder, self._say, self._remedy = start, folder, say, remedy
         folder.mkdir(parents=True, exist_ok=True)
         self.network = build()
         self.specs = [spec for spec, _ in weighted_layers(self.network)]
@@ -104,10 +112,9 @@ class Workshop:
         learner = Learner(feed, photos, answers.probe, scaling, settings)
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        checkpoints = Checkpoints(folder, _identity(self.start, photos, settings))
-        started = time.monotonic()
+        checkpoints = Checkpoints(folder, _identity(self.start, photos, settings), self._remedy)
         checkpoint = self._train(learner, photos, settings, checkpoints)
-        seconds = time.monotonic() - started
+        seconds = sum(result.seconds for result in checkpoint.history)
         learner.restore(checkpoints.best_values(checkpoint.best))
         vectors = feed.vectors(photos.all, "photos through the new weights", self._say)
         self._say("comparing")

@@ -1,15 +1,16 @@
 """The corpus of backbone training: photos of several catalogues and rendered products in one pixel store.
 
 FOLDER/pixels.npy    uint8 (n, STORED_EDGE, STORED_EDGE, 3), RGB, memory-mapped
-FOLDER/corpus.json   what each row shows, the vocabularies of the tasks, and the hashes of the photos
+FOLDER/corpus.json   what each row shows, the hashes of the photos, and a digest of what the corpus was made from
 
-Of each catalogue only the split's *train* and *validation* photos are stored; the others are never decoded
-here, so nothing can show them by mistake.
+Of each catalogue only the split's *train* and *validation* photos are stored (``shown``), so nothing can show the
+others by mistake.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,38 +23,23 @@ from numpy.typing import NDArray
 
 from augment.geometry import resize_square
 from models.errors import NotEnoughData, TrainingError
-from models.photo import read_photo
-from models.training.bottlenecks.descriptor import scene_descriptor
-from models.training.scenes import cluster_scenes
-from models.training.splits import Split, make_split
+from models.training.pretrain.shown import Listing, Say, ShownPhoto, choose_shown, read_pixels
 from models.values import UInt8
 
 STORED_EDGE: Final = 320
 """Edge of a stored photo, pixels: a little more than the network's 299, squashed as it sees them."""
 
 TASKS: Final = ("label", "type", "colour", "category")
-CORPUS_FORMAT: Final = 1
-SHOWN_ROLES: Final = ("train", "validation")
-VALIDATION_SHARE: Final = 0.1
-"""Of the labels with a single photo, which the split never holds out: so many are validation here, by hash."""
+CORPUS_FORMAT: Final = 2
+RENDERED: Final = "rendered"
+"""The source of drawn pictures."""
+
+_LEAST_ROWS: Final = {"label": 3, "type": 5, "colour": 5, "category": 5}
+"""Values of a task with fewer rows of role train are no class of it: too few to learn them from."""
 
 _PIXELS: Final = "pixels.npy"
 _INDEX: Final = "corpus.json"
-_DECODE_THREADS: Final = 2
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class SourcePhoto:
-    """A photo of a catalogue folder with what its row says; None where it says nothing."""
-
-    path: Path
-    source: str
-    label: str
-    type: str | None = None
-    colour: str | None = None
-    category: str | None = None
+_DRAWING_THREADS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +69,8 @@ class Corpus:
 
     @property
     def seen(self) -> frozenset[str]:
-        """Content hashes of every photo that training may show."""
+        """Content hashes of every stored photo, those of role validation included: only figures of the log come
+        from them, but people choose by figures."""
         return frozenset(entry.content_hash for entry in self.entries if entry.content_hash)
 
     def rows(self, role: str) -> NDArray[np.intp]:
@@ -99,21 +86,28 @@ class Corpus:
         return np.array(found, dtype=np.int32)
 
     @classmethod
-    def open(cls, folder: Path) -> Corpus:
+    def open(cls, folder: Path, made_from: str | None = None) -> Corpus:
         """The corpus that ``build_corpus`` wrote.
 
-        :raise TrainingError: there is none, or it is damaged.
+        made_from: the digest of what it must have been made from; None for whatever it was.
+        :raise TrainingError: there is none, it is damaged, or made from something else.
         """
         try:
             index: Any = json.loads((folder / _INDEX).read_text("utf-8"))
             if index["format"] != CORPUS_FORMAT:
                 raise ValueError(f"format {index['format']}, this version reads {CORPUS_FORMAT}")
+            found = str(index["made_from"])
             entries = tuple(Entry(h, s, r, bool(studio), tuple(values)) for h, s, r, studio, values in index["entries"])
             pixels = np.load(folder / _PIXELS, mmap_mode="r", allow_pickle=False)
             if pixels.shape != (len(entries), STORED_EDGE, STORED_EDGE, 3) or pixels.dtype != np.uint8:
                 raise ValueError(f"{len(entries)} entries, but pixels {pixels.dtype} {pixels.shape}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(f"{folder} holds no usable corpus ({error}); remove it to build it anew") from error
+        if made_from not in (None, found):
+            raise TrainingError(
+                f"{folder} was made from other photos, splits or drawn products: give this run another folder, or "
+                "remove that one to build it anew"
+            )
         return cls(pixels, entries, _vocabularies(entries))
 
 
@@ -127,104 +121,61 @@ class Rendered:
     draw: Callable[[], UInt8]
 
 
-def build_corpus(
-    folder: Path,
-    photos: Sequence[SourcePhoto],
-    rendered: Sequence[Rendered],
-    splits: Mapping[str, Split],
-    say: Say = lambda line: None,
-) -> Corpus:
-    """Store photos and rendered pictures; found again if the folder holds a finished corpus.
+def build_corpus(folder: Path, listing: Listing, rendered: Sequence[Rendered], say: Say = lambda line: None) -> Corpus:
+    """Store photos and rendered pictures; found again if the folder holds the finished corpus of the same ones.
 
-    splits: by source, where an installation's split file exists; the other sources are split here.
-    :raise PhotoError: a photo cannot be decoded. :raise NotEnoughData: nothing to show.
+    :raise TrainingError: a photo cannot be read (it is named), or the folder holds another corpus.
+    :raise NotEnoughData: nothing to train on. See also ``choose_shown``.
     """
+    made_from = _digest(listing, rendered)
     if (folder / _INDEX).exists():
-        return Corpus.open(folder)
+        return Corpus.open(folder, made_from)
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = [item for source in sorted({p.source for p in photos}) for item in _shown(photos, source, splits, say)]
-    total = len(chosen) + len(rendered)
-    if not total:
-        raise NotEnoughData("no photo may be shown to backbone training; give a catalogue or rendered products")
-    store = np.lib.format.open_memmap(
-        folder / _PIXELS, mode="w+", dtype=np.uint8, shape=(total, STORED_EDGE, STORED_EDGE, 3)
-    )
-    entries: list[Entry] = []
-    for photo, content_hash, role in chosen:
-        store[len(entries)] = _squashed(photo.path)
-        values = (f"{photo.source}/{photo.label}", photo.type, photo.colour, photo.category)
-        entries.append(Entry(content_hash, photo.source, role, True, values))
-    say(f"{len(entries)} photos stored; drawing {len(rendered)} pictures")
-    with ThreadPoolExecutor(_DECODE_THREADS) as pool:
-        for item, pixels in zip(rendered, pool.map(lambda item: item.draw(), rendered), strict=True):
-            store[len(entries)] = resize_square(pixels, STORED_EDGE)
-            entries.append(Entry("", "rendered", item.role, item.studio, item.values))
-    store.flush()
+    chosen = choose_shown(listing, say)
+    roles = [*(item.role for item in chosen), *(picture.role for picture in rendered)]
+    if "train" not in roles:
+        raise NotEnoughData(
+            f"{len(roles)} photos and drawn pictures may be shown to backbone training, none of them of role train; "
+            "give a catalogue with more photos, or two products to draw at least"
+        )
+    entries = _store(folder / _PIXELS, chosen, rendered, say)
     temporary = folder / f"{_INDEX}.tmp"
     rows = [[e.content_hash, e.source, e.role, e.studio, e.values] for e in entries]
-    temporary.write_text(json.dumps({"format": CORPUS_FORMAT, "entries": rows}), "utf-8")
+    temporary.write_text(json.dumps({"format": CORPUS_FORMAT, "made_from": made_from, "entries": rows}), "utf-8")
     temporary.replace(folder / _INDEX)
     return Corpus.open(folder)
 
 
+def _digest(listing: Listing, rendered: Sequence[Rendered]) -> str:
+    drawn = [(item.values, item.studio, item.role) for item in rendered]
+    return sha256(f"{listing.digest}|{drawn}".encode()).hexdigest()
+
+
+def _store(path: Path, chosen: Sequence[ShownPhoto], rendered: Sequence[Rendered], say: Say) -> list[Entry]:
+    """Write the pixels; returns what each row shows."""
+    shape = (len(chosen) + len(rendered), STORED_EDGE, STORED_EDGE, 3)
+    store = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    entries: list[Entry] = []
+    for item in chosen:
+        photo = item.photo
+        store[len(entries)] = resize_square(read_pixels(photo.path), STORED_EDGE)
+        values = (f"{photo.source}/{photo.label}", photo.type, photo.colour, photo.category)
+        entries.append(Entry(item.content_hash, photo.source, item.role, True, values))
+    say(f"{len(entries)} photos stored; drawing {len(rendered)} pictures")
+    with ThreadPoolExecutor(_DRAWING_THREADS) as pool:
+        for picture, pixels in zip(rendered, pool.map(lambda picture: picture.draw(), rendered), strict=True):
+            store[len(entries)] = resize_square(pixels, STORED_EDGE)
+            entries.append(Entry("", RENDERED, picture.role, picture.studio, picture.values))
+    store.flush()
+    return entries
+
+
 def _vocabularies(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
-    """The values that rows of role train have; labels with one row teach no classes and are left out."""
+    """The values of each task with at least ``_LEAST_ROWS`` rows of role train, sorted."""
     found: dict[str, tuple[str, ...]] = {}
     for place, task in enumerate(TASKS):
-        values = [entry.values[place] for entry in entries if entry.role == "train"]
-        counts: dict[str, int] = {}
-        for value in values:
-            if value is not None:
-                counts[value] = counts.get(value, 0) + 1
-        least = 3 if task == "label" else 5
-        found[task] = tuple(sorted(value for value, count in counts.items() if count >= least))
+        counts = Counter(entry.values[place] for entry in entries if entry.role == "train")
+        found[task] = tuple(
+            sorted(value for value, n in counts.items() if value is not None and n >= _LEAST_ROWS[task])
+        )
     return found
-
-
-def _shown(
-    photos: Sequence[SourcePhoto], source: str, splits: Mapping[str, Split], say: Say
-) -> list[tuple[SourcePhoto, str, str]]:
-    """(photo, content hash, role) of those of one source that training may show; each content once."""
-    own = [photo for photo in photos if photo.source == source]
-    say(f"{source}: reading {len(own)} photos")
-    with ThreadPoolExecutor(_DECODE_THREADS) as pool:
-        hashes = list(pool.map(lambda photo: sha256(photo.path.read_bytes()).hexdigest(), own))
-    split = splits.get(source) or _split(own, hashes, say)
-    single = _single_photo_labels(own)
-    shown: dict[str, tuple[SourcePhoto, str, str]] = {}
-    for photo, content_hash in zip(own, hashes, strict=True):
-        place = split.places.get(content_hash)
-        if place is None:
-            raise TrainingError(
-                f"{photo.path} is not in the split file of {source}; use the split of exactly these photos, or none"
-            )
-        role = place.role
-        if photo.label in single and int(content_hash[:8], 16) / 16**8 < VALIDATION_SHARE:
-            role = "validation"
-        if role in SHOWN_ROLES:
-            shown.setdefault(content_hash, (photo, content_hash, role))
-    say(f"{source}: {len(shown)} of {len(own)} photos may be shown")
-    return list(shown.values())
-
-
-def _split(photos: Sequence[SourcePhoto], hashes: Sequence[str], say: Say) -> Split:
-    say(f"{photos[0].source}: scenes and split")
-    with ThreadPoolExecutor(_DECODE_THREADS) as pool:
-        descriptors = np.stack(list(pool.map(lambda photo: scene_descriptor(_pixels(photo.path)), photos)))
-    labels = [photo.label for photo in photos]
-    return make_split(hashes, labels, cluster_scenes(descriptors, labels, hashes))
-
-
-def _single_photo_labels(photos: Sequence[SourcePhoto]) -> set[str]:
-    counts: dict[str, int] = {}
-    for photo in photos:
-        counts[photo.label] = counts.get(photo.label, 0) + 1
-    return {label for label, count in counts.items() if count == 1}
-
-
-def _pixels(path: Path) -> UInt8:
-    return read_photo(path.read_bytes(), with_advice=False).pixels
-
-
-def _squashed(path: Path) -> UInt8:
-    return resize_square(_pixels(path), STORED_EDGE)

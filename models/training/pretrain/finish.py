@@ -13,7 +13,7 @@ from models.backbone.packed import Encoding, PackedWeights, write_packed
 from models.backbone.preprocessing import fit_input, normalise, scale_pixels
 from models.backbone.projection import Projection
 from models.training.pretrain.corpus import Corpus
-from models.values import Float32
+from models.values import PROJECTED_SIZE, Float32
 
 PROJECTION_PHOTOS: Final = 2000
 _BATCH: Final = 16
@@ -28,22 +28,26 @@ def bottlenecks(network: Any, corpus: Corpus, rows: Any) -> Float32:
     return normalise(np.concatenate(found))
 
 
-def fit_projection(network: Any, corpus: Corpus, seed: int) -> Projection:
-    """``Projection.fitted`` on bottlenecks of up to ``PROJECTION_PHOTOS`` rows of role train, every source alike."""
+def make_projection(network: Any, corpus: Corpus, seed: int) -> tuple[Projection, str]:
+    """The projection and what it is: fitted on bottlenecks of up to ``PROJECTION_PHOTOS`` rows of role train, every
+    source alike; fewer than 256 of them span no 256 directions, and the random one goes along instead."""
     rng = np.random.default_rng(seed)
     train = corpus.rows("train")
     sources = np.array([corpus.entries[row].source for row in train])
     names = np.unique(sources)
     share = PROJECTION_PHOTOS // len(names)
     rows = np.concatenate([rng.permutation(train[sources == name])[:share] for name in names])
-    return Projection.fitted(bottlenecks(network, corpus, rows))
+    if len(rows) < PROJECTED_SIZE:
+        return Projection.random_orthogonal(), "random orthogonal"
+    return Projection.fitted(bottlenecks(network, corpus, rows)), "fitted"
 
 
 def pack(network: Any, corpus: Corpus, card: Mapping[str, Any], paths: Mapping[Encoding, Path], seed: int) -> None:
-    """Write ``network`` as packed files, one an encoding; their seen photos are the corpus'."""
+    """Write ``network`` as packed files, one an encoding; their seen photos are the corpus'.
+    The card gets a line on the projection."""
     layers = weighted_layers(network)
     arrays = [[np.asarray(value, dtype=np.float32) for value in layer.get_weights()] for _, layer in layers]
-    projection = fit_projection(network, corpus, seed)
-    weights = PackedWeights(arrays, projection.matrix, corpus.seen, dict(card))
+    projection, kind = make_projection(network, corpus, seed)
+    weights = PackedWeights(arrays, projection.matrix, corpus.seen, {**card, "projection": kind})
     for encoding, path in paths.items():
         write_packed(path, weights, [spec for spec, _ in layers], encoding)

@@ -20,6 +20,7 @@ import numpy as np
 from models.backbone.network import import_keras
 from models.training.pretrain.blocks import block_outputs, maps_model
 from models.training.pretrain.corpus import TASKS
+from models.training.pretrain.precision import full
 from models.values import Float32
 
 LABEL_SMOOTHING: Final = 0.1
@@ -58,13 +59,15 @@ def joint_model(student: Any, guide: Guide | None, classes: Mapping[str, int], w
     """A ``keras.Model`` to ``fit`` on batches of ``joint_batches``.
 
     student: to be trained. guide: the teacher, None to learn from the labels and the likeness alone.
-    classes: how many each task has; a target of that number counts as missing.
+    classes: how many each task has; a target of that number counts as missing. A task of fewer than two classes has
+        nothing to tell apart: it gets no head and no loss.
     With its ``guided`` set to False and ``student_maps`` frozen only the heads learn, and the teacher rests.
     """
     keras = import_keras()
     ops = keras.ops
     names = [name for name, _ in block_outputs(student)]
     distilled = ("features", "maps") if guide is not None else ()
+    tasks = taught_tasks(classes)
 
     class Joint(keras.Model):  # type: ignore[name-defined]
         """See ``joint_model``."""
@@ -76,14 +79,17 @@ def joint_model(student: Any, guide: Guide | None, classes: Mapping[str, int], w
             if guide is not None:
                 self.teacher_maps = maps_model(guide.teacher)
                 self.teacher_maps.trainable = False
-            self.heads = {task: keras.layers.Dense(classes[task], name=f"head_{task}") for task in TASKS}
+            self.heads = {
+                task: keras.layers.Dense(classes[task], name=f"head_{task}", dtype="float32") for task in tasks
+            }
             for head in self.heads.values():
                 head.build((None, student.output_shape[-1]))
-            self.told = {name: keras.metrics.Mean(name=name) for name in (*TASKS, "likeness", "right", *distilled)}
+            named = (*tasks, "likeness", *(("right",) if "label" in tasks else ()), *distilled)
+            self.told = {name: keras.metrics.Mean(name=name) for name in named}
 
         def call(self, pixels: Any, training: bool = False) -> dict[str, Any]:
             maps = self.student_maps(pixels, training=False)
-            pooled = ops.mean(maps[-1], axis=(1, 2))
+            pooled = ops.mean(full(maps[-1]), axis=(1, 2))
             unit = _normalised(ops, pooled)
             answers = {task: head(unit * FEATURE_SCALE) for task, head in self.heads.items()}
             if guide is not None and self.guided:
@@ -93,9 +99,9 @@ def joint_model(student: Any, guide: Guide | None, classes: Mapping[str, int], w
         def distil(self, maps: Any, pooled: Any, wanted: Any, weights: Sequence[Float32]) -> dict[str, Any]:
             """How far features (n,) and guided maps (a scalar) are from the teacher's."""
             living = (weights[-1] > 0).astype(np.float32)
-            aim = _normalised(ops, ops.mean(wanted[-1], axis=(1, 2)) * living)
+            aim = _normalised(ops, ops.mean(full(wanted[-1]), axis=(1, 2)) * living)
             errors = [
-                ops.mean(ops.sum(ops.square(maps[place] - wanted[place]) * weights[place], axis=-1))
+                ops.mean(ops.sum(ops.square(full(maps[place]) - full(wanted[place])) * weights[place], axis=-1))
                 for place, name in enumerate(names)
                 if name in GUIDED_MAPS
             ]
@@ -103,20 +109,21 @@ def joint_model(student: Any, guide: Guide | None, classes: Mapping[str, int], w
             return {"features": features, "maps": sum(errors) / len(errors)}
 
         def compute_loss(self, x: Any, y: Any, y_pred: Any, *_: Any, **__: Any) -> Any:
-            losses = {task: _cross_entropy(keras, y[task], y_pred[task], classes[task]) for task in TASKS}
+            losses = {task: _cross_entropy(keras, y[task], y_pred[task], classes[task]) for task in tasks}
             losses["likeness"] = contrastive_loss(ops, y_pred["unit"], y["product"])
             losses |= {name: ops.mean(y_pred[name]) for name in distilled if name in y_pred}
             for name, loss in losses.items():
                 self.told[name].update_state(loss)
-            known = ops.cast(y["label"] < classes["label"], "float32")
-            hit = ops.cast(
-                ops.equal(ops.cast(ops.argmax(y_pred["label"], axis=-1), "int32"), ops.cast(y["label"], "int32")),
-                "float32",
-            )
-            self.told["right"].update_state(ops.sum(hit * known) / ops.maximum(1.0, ops.sum(known)))
+            if "label" in tasks:
+                self.told["right"].update_state(_right(ops, y["label"], y_pred["label"], classes["label"]))
             return sum(weighting.of(name) * loss for name, loss in losses.items())
 
     return Joint()
+
+
+def taught_tasks(classes: Mapping[str, int]) -> tuple[str, ...]:
+    """The tasks that have two classes or more, in the order of ``TASKS``."""
+    return tuple(task for task in TASKS if classes[task] >= 2)
 
 
 def contrastive_loss(ops: Any, unit: Any, products: Any, temperature: float = TEMPERATURE) -> Any:
@@ -141,6 +148,14 @@ def _normalised(ops: Any, pooled: Any) -> Any:
     """As ``preprocessing.normalise``, with a floor that keeps the root's slope finite."""
     root = ops.sqrt(ops.maximum(pooled, 0.0) + 1e-4)
     return root / ops.sqrt(ops.sum(ops.square(root), axis=-1, keepdims=True))
+
+
+def _right(ops: Any, target: Any, logits: Any, classes: int) -> Any:
+    """Share of the rows with a known target whose largest logit is the target's."""
+    known = ops.cast(target < classes, "float32")
+    named = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    hit = ops.cast(ops.equal(named, ops.cast(target, "int32")), "float32")
+    return ops.sum(hit * known) / ops.maximum(1.0, ops.sum(known))
 
 
 def _cross_entropy(keras: Any, target: Any, logits: Any, classes: int) -> Any:

@@ -14,6 +14,8 @@ from models.training.pretrain.state import load_state, save_state
 
 ROUND_STEPS: Final = 25
 LOG_FILE: Final = "log.jsonl"
+_JUDGED_SHOWN: Final = ("val_loss", "val_label", "val_right")
+"""Figures of validation pictures for the terminal; the file has all."""
 
 Say = Callable[[str], None]
 
@@ -71,12 +73,21 @@ def falling_rate(stage: Stage) -> Any:
     return FallingRate()
 
 
-def run_stage(
-    stage: Stage, model: Any, batches: Callable[[int, int, int], Any], say: Say, also: Sequence[Any] = ()
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """taught: (first step, steps, size) -> ``PyDataset`` of that many batches to train on.
+    judged: size -> ``PyDataset`` of batches to judge each round by, the same ones each time; None for no such figures.
+    """
+
+    taught: Callable[[int, int, int], Any]
+    judged: Callable[[int], Any] | None = None
+
+
+def run_stage(stage: Stage, model: Any, supply: Supply, say: Say, also: Sequence[Any] = ()) -> None:
     """Train a compiled ``model`` to the end of ``stage``, going on from its checkpoint where there is one.
 
-    batches: (first step, steps, size) -> ``PyDataset`` of that many batches.
+    What a step is shown depends on its number alone, so a run that was interrupted ends like one that was not, up to
+    the rounding of the machine's arithmetic.
     also: variables that the stage does not train but needs as they are (batch norm's statistics).
     """
     model.optimizer.build(model.trainable_variables)
@@ -91,17 +102,22 @@ def run_stage(
         last = next(phase.until for phase in stage.phases if done < phase.until)
         steps = min(ROUND_STEPS, last - done)
         started = time.perf_counter()
-        history = model.fit(batches(done, steps, size), epochs=1, verbose=0).history
+        # Unless told not to, Keras shuffles the batches, by a global state that a resumed run does not have.
+        history = model.fit(supply.taught(done, steps, size), epochs=1, shuffle=False, verbose=0).history
         done += steps
         save_state(path, variables, done)
-        seconds = time.perf_counter() - started
-        figures = {name: round(float(values[-1]), 4) for name, values in history.items()}
+        trained = time.perf_counter() - started
+        figures = {name: float(values[-1]) for name, values in history.items()}
+        if supply.judged is not None:
+            found = model.evaluate(supply.judged(size), verbose=0, return_dict=True)
+            figures |= {f"val_{name}": float(value) for name, value in found.items()}
+        figures = {name: round(value, 4) for name, value in figures.items()}
         line = {
             "stage": stage.name,
             "step": done,
             "size": size,
-            "seconds": round(seconds, 1),
-            "images_s": round(steps * stage.batch / seconds, 2),
+            "seconds": round(time.perf_counter() - started, 1),
+            "images_s": round(steps * stage.batch / trained, 2),
         }
         with (stage.folder / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(json.dumps({**line, "time": round(time.time()), **figures}) + "\n")
@@ -122,5 +138,6 @@ def stage_minutes(folder: Path) -> dict[str, float]:
 
 
 def _line(line: dict[str, Any], figures: dict[str, float], steps: int) -> str:
-    told = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
+    shown = [name for name in figures if not name.startswith("val_") or name in _JUDGED_SHOWN]
+    told = " ".join(f"{name} {figures[name]:.3f}" for name in shown)
     return f"{line['stage']} {line['step']}/{steps} at {line['size']} px, {line['images_s']} images/s: {told}"

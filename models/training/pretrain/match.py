@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from models.backbone.network import import_keras
 from models.training.pretrain.blocks import Block
+from models.training.pretrain.precision import full
 from models.values import Float32
 
 BATCH_SHARES: Final = {
@@ -47,7 +48,7 @@ def block_match_model(teacher_maps: Any, blocks: Sequence[Block], weights: Seque
                 n = rows[place]
                 fed = (maps[place - 1] if place else pixels)[:n]
                 # Batch norm stays an identity: its statistics would add a batch's noise to an exact target.
-                error = ops.square(student(fed, training=False) - maps[place][:n])
+                error = ops.square(full(student(fed, training=False)) - full(maps[place][:n]))
                 losses.append(ops.mean(ops.sum(error * weights[place], axis=-1)))
             return losses
 

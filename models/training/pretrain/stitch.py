@@ -2,8 +2,11 @@
 
 A block's answer leaves part of the teacher's map unexplained, so its channels vary less than the teacher's, and
 the next block sees inputs unlike those it was taught with. Layer after layer, batch norm (an identity so far)
-gets the mean and variance that bring each convolution's output, in the stitched network, back to the moments it
-had on the teacher's maps; a block's last convolutions get the teacher's own.
+gets the mean and variance that bring its own output, in the stitched network, back to the moments it had on the
+teacher's maps; behind a block's last convolutions it gets the spread of the teacher's.
+
+All moments are taken *behind* the batch norms, so it does not matter how a teacher shares its scale between
+convolution and norm (folded, as some files have it, or not, as Keras' own).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 
 from models.backbone.network import import_keras, weighted_layers
 from models.training.pretrain.blocks import block_outputs, cut_blocks
+from models.training.pretrain.precision import full
 from models.values import Float32
 
 _LEAST_DEVIATION: Final = 1e-3
@@ -26,11 +30,12 @@ _PASSES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A convolution and its batch norm, in the student and in the teacher; last: its map is part of the block's."""
+    """A convolution of the student with its batch norm, and the teacher's batch norm in the same place.
+    last: its map is part of the block's."""
 
     convolution: Any
     norm: Any
-    teacher: Any
+    teacher_norm: Any
     last: bool
 
 
@@ -46,15 +51,13 @@ def stitch(student: Any, teacher: Any, pixels: Float32) -> None:
     blocks = zip(cut_blocks(student), cut_blocks(teacher), *entrances, strict=True)
     for block, guide, student_input, teacher_input in blocks:
         own = [pairs[layer.name] for layer in block.model.layers if layer.name in pairs]
-        student_maps = _moments_model(student_input, [pair.convolution.output for pair in own])
-        teacher_maps = _moments_model(teacher_input, [pair.teacher.output for pair in own])
-        taught = _moments(student_maps, fed_teacher)
-        wanted = _moments(teacher_maps, fed_teacher)
-        betas = [np.asarray(pair.norm.beta) for pair in own]
+        taught = _moments(_moments_model(student_input, [pair.norm.output for pair in own]), fed_teacher)
+        wanted = _moments(_moments_model(teacher_input, [pair.teacher_norm.output for pair in own]), fed_teacher)
+        before_norms = _moments_model(student_input, [pair.convolution.output for pair in own])
         for _ in range(_PASSES):
-            found = _moments(student_maps, fed_student)
+            found = _moments(before_norms, fed_student)
             for place, pair in enumerate(own):
-                _calibrate(pair, betas[place], taught[place], wanted[place], found[place])
+                _calibrate(pair, taught[place], wanted[place], found[place])
         (fed_student,) = _answers(block.model, fed_student)
         (fed_teacher,) = _answers(guide.model, fed_teacher)
 
@@ -99,15 +102,19 @@ def _reads(layer: Any, entrance: Any) -> bool:
 
 def _pairs(student: Any, teacher: Any) -> list[_Pair]:
     """All convolutions with their batch norms, in network order."""
-    own, theirs = weighted_layers(student), weighted_layers(teacher)
-    kinds = [spec.name.startswith("conv2d") for spec, _ in own]
-    norms = {_producer(layer.input).name: layer for (_, layer), conv in zip(own, kinds, strict=True) if not conv}
     outputs = _last_convolutions(student)
     return [
-        _Pair(layer, norms[layer.name], guide, layer.name in outputs)
-        for (_, layer), (_, guide), conv in zip(own, theirs, kinds, strict=True)
-        if conv
+        _Pair(convolution, norm, guide, convolution.name in outputs)
+        for (convolution, norm), (_, guide) in zip(_normed(student), _normed(teacher), strict=True)
     ]
+
+
+def _normed(network: Any) -> list[tuple[Any, Any]]:
+    """(convolution, the batch norm behind it), in network order."""
+    layers = weighted_layers(network)
+    kinds = [spec.name.startswith("conv2d") for spec, _ in layers]
+    norms = {_producer(layer.input).name: layer for (_, layer), conv in zip(layers, kinds, strict=True) if not conv}
+    return [(layer, norms[layer.name]) for (_, layer), conv in zip(layers, kinds, strict=True) if conv]
 
 
 def _last_convolutions(student: Any) -> set[str]:
@@ -133,8 +140,9 @@ def _producer(tensor: Any) -> Any:
 def _moments_model(entrance: Any, maps: list[Any]) -> Any:
     """A model from a block's entrance to each map's mean and mean square over the positions, (n, channels) each."""
     keras = import_keras()
-    means = [keras.ops.mean(tensor, axis=(1, 2)) for tensor in maps]
-    squares = [keras.ops.mean(keras.ops.square(tensor), axis=(1, 2)) for tensor in maps]
+    exact = [full(tensor) for tensor in maps]
+    means = [keras.ops.mean(tensor, axis=(1, 2)) for tensor in exact]
+    squares = [keras.ops.mean(keras.ops.square(tensor), axis=(1, 2)) for tensor in exact]
     return keras.Model(entrance, means + squares)
 
 
@@ -156,13 +164,11 @@ def _moments(model: Any, images: Float32) -> list[tuple[Float32, Float32]]:
     return [(mean, np.sqrt(np.maximum(square - mean**2, 0.0))) for mean, square in pairs]
 
 
-def _calibrate(pair: _Pair, beta: Float32, taught: Any, wanted: Any, found: Any) -> None:
-    """Give the norm what brings ``found`` to the ``taught`` moments, or to the teacher's ``wanted`` ones."""
-    deviation = np.maximum(taught[1], _LEAST_DEVIATION)
-    mean = taught[0] + beta
+def _calibrate(pair: _Pair, taught: Any, wanted: Any, found: Any) -> None:
+    """Give the norm what turns the moments ``found`` before it into the ``taught`` ones, or, for the spread of a
+    block's map, into the teacher's ``wanted`` ones."""
+    mean, deviation = taught[0], np.maximum(taught[1], _LEAST_DEVIATION)
     if pair.last:
-        # The teacher's map before its activation is its convolution plus a bias, which its batch norm holds.
-        living = wanted[1] > _LEAST_DEVIATION
-        deviation = np.where(living, wanted[1], deviation)
+        deviation = np.where(wanted[1] > _LEAST_DEVIATION, wanted[1], deviation)
     variance = np.maximum((found[1] / deviation) ** 2, 1e-6)
     pair.norm.set_weights([mean, found[0], np.maximum(variance - _EPSILON, 0.0)])

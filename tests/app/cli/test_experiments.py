@@ -18,7 +18,7 @@ from app.jobs.experiments import RenderedPhoto, catalogue_data, write_result
 from app.store.database import transaction
 from app.store.tables import Category, Product
 from augment.render import make_catalogue
-from models.errors import NotEnoughData, SplitError, UsageError
+from models.errors import NotEnoughData, SplitError, UsageError, WeightsNotFound
 from models.training import yardstick
 from models.training.bottlenecks.cache import open_cache
 from models.training.scenes import cluster_scenes
@@ -99,6 +99,29 @@ def test_yardstick_measures_counts_and_computes_nothing_twice(
         assert words in told.stdout
     for words in ("1 test photos are training photos", "sku without training photos", "unreadable"):
         assert words in told.stderr
+
+
+def test_yardstick_resolves_every_source_first_and_writes_after_each(
+    bare_home: Path, listings: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def measure(listed: object, source: str, *_: object) -> dict[str, Any]:
+        measured.append(source)
+        if len(measured) == 2:
+            raise NotEnoughData("the second one fails")
+        return {"weights": source}
+
+    monkeypatch.setattr("app.cli.yardstick.measure_source", measure)
+    train, test = map(str, listings)
+    arguments = ("yardstick", "--train", train, "--test", test, "--weights", "embedded", "--weights")
+    with pytest.raises(WeightsNotFound, match=r"missing\.npz"):
+        invoke(bare_home, *arguments, "missing.npz")
+    assert measured == []
+    with pytest.raises(NotEnoughData, match="second"):
+        invoke(bare_home, *arguments, "random")
+    written = json.loads((bare_home / "experiments" / "yardstick.json").read_text())
+    assert (measured, written) == (["embedded", "random"], {"weights": [{"weights": "embedded"}]})
 
 
 def test_yardstick_needs_products_on_both_sides(bare_home: Path, listings: tuple[Path, Path], tmp_path: Path) -> None:

@@ -130,7 +130,12 @@ def test_nothing_that_serves_is_touched(shop: LearningShop, done: Done) -> None:
 
 def test_the_report_says_what_to_do_to_switch_and_to_go_back(shop: LearningShop, done: Done) -> None:
     report = done.report
-    assert report.use == (f"export PICKTURE_WEIGHTS={report.weights}", "make train-bottlenecks", "make train")
+    assert report.use == (
+        f"export PICKTURE_WEIGHTS={report.weights}",
+        "python -m app bottlenecks",
+        "python -m app retrain --promote never",
+        "python -m app models promote VERSION",
+    )
     assert report.back[0] == "export PICKTURE_WEIGHTS=embedded"
     assert report.outcome in ("better", "worse", "no difference shown")
     stored = json.loads(report.weights.with_suffix(".json").read_text("utf-8"))
@@ -143,6 +148,28 @@ def test_a_taken_name_is_refused_and_so_is_an_unfit_one(shop: LearningShop, done
         finetune(shop, "spring")
     with pytest.raises(UsageError, match="no name for weights"):
         finetune(shop, "../spring")
+
+
+def test_a_run_killed_before_its_weights_were_there_goes_on_and_one_killed_after_says_what_is_left(
+    shop: LearningShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.training.finetune.compare.C_GRID", (0.3,))
+    weights = shop.settings.home / "weights" / "killed.npz"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.jobs.finetune.pack", stop)
+        with pytest.raises(Stopped):
+            finetune(shop, "killed")
+    assert weights.with_suffix(".json").exists() and not weights.exists()
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.jobs.finetune.Workshop.clean", stop)
+        with pytest.raises(Stopped):
+            finetune(shop, "killed", told)
+    assert "going on after epoch 1" in told
+    assert weights.exists() and json.loads(weights.with_suffix(".json").read_text("utf-8"))["seconds"] > 0
+    with pytest.raises(UsageError, match="killed is left of the run that made them and can be removed"):
+        finetune(shop, "killed")
+    shutil.rmtree(shop.settings.home / "finetune" / "killed")
 
 
 def test_a_run_at_work_is_not_joined(shop: LearningShop) -> None:
@@ -193,6 +220,9 @@ def test_people_are_told_the_table_the_outcome_and_how_to_switch(done: Done) -> 
     assert lines[0].startswith(f"{done.report.weights}: embedded adapted to {done.report.photos['train']} photos of 3")
     assert [line.split()[0] for line in lines if "Top-1 " in line] == ["softmax", "k-NN"]
     assert f"outcome (softmax Top-1): {done.report.outcome}" in lines
+    for outcome, kept in (("better", False), ("worse", True), ("no difference shown", True), ("not measured", False)):
+        told = _lines(replace(done.report, outcome=outcome)).splitlines()
+        assert any(line.startswith("keep what you have") for line in told) == kept
     commands = [line.strip() for line in lines if line.startswith("  ") and "before" not in line]
     assert commands == [*done.report.use, *done.report.back]
     assert any(line.startswith("epoch 1 of 1") for line in done.told)
@@ -205,7 +235,13 @@ def test_the_depth_experiment_leaves_nothing_behind(shop: LearningShop, monkeypa
     before = set((shop.settings.home / "finetune").iterdir()) | {
         shop.settings.home / "finetune" / ".depth-experiment.lock"
     }
-    table = depth_experiment(shop.settings, shop.engine, shop.media, plan, None, lambda line: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.jobs.finetune.write_result", stop)
+        with pytest.raises(Stopped):
+            depth_experiment(shop.settings, shop.engine, shop.media, plan, None, lambda line: None)
+    assert (shop.settings.home / "finetune" / ".depth-experiment" / "last-1.0").is_dir()  # the table is not lost
+    table, path = depth_experiment(shop.settings, shop.engine, shop.media, plan, None, lambda line: None)
+    assert len(json.loads(path.read_text("utf-8"))["rows"]) == 2
     assert [row.depth for row in table.rows] == ["none", "last"]
     assert set((shop.settings.home / "finetune").iterdir()) <= before
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import UsageError
+from models.errors import TrainingError, UsageError
 from models.training.finetune.depth import DepthPlan, DepthTable, run_depth
 from models.training.finetune.run import Workshop
 from tests.models.finetune.world import QUICK, build_toy, toy_start, world
@@ -26,6 +26,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> DepthTable:
     repeated = run_depth(*world(), toy_start(folder), folder / "run", part, told.append, build_toy)
     assert sum(line == "going on after epoch 1" for line in told) == 2
     assert repeated.to_json()["rows"][1]["probe"] == made.to_json()["rows"][1]["probe"]
+    assert {path.name for path in (folder / "run").iterdir()} == {"maps", "last-0.5", "last-1.0", "all-0.5", "all-1.0"}
+    other = replace(part, settings=replace(PLAN.settings, learning_rate=0.1))
+    with pytest.raises(TrainingError, match="give it the options that it began with, or remove"):
+        run_depth(*world(), toy_start(folder), folder / "run", other, build=build_toy)
     Workshop.clean(folder / "run")
     assert not (folder / "run").exists()
     return made

@@ -126,6 +126,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
     assert "going on after epoch 1" in told
     assert not any(line.startswith("views through") for line in told)
     assert len(made.history) == 2
+    assert made.seconds == sum(result.seconds for result in made.history) > made.history[1].seconds
     for old, new in zip(whole[1].arrays, made.arrays, strict=True):
         for before, after in zip(old, new, strict=True):
             assert np.allclose(before, after, atol=1e-5)
@@ -134,19 +135,19 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
 def test_a_folder_with_another_run_is_refused_and_so_is_a_damaged_one(tmp_path: Path) -> None:
     before = {"learning_rate": 0.003, "seed": 0}
     one = Checkpoint(results(2.0, 1.0), 2, [np.ones(3, np.float32)], [np.array(5), np.zeros(2, np.float32)])
-    Checkpoints(tmp_path, before).save(one)
-    found = Checkpoints(tmp_path, before).load()
+    Checkpoints(tmp_path, before, "do otherwise").save(one)
+    found = Checkpoints(tmp_path, before, "do otherwise").load()
     assert (found.history, found.best) == (one.history, 2)
     assert [value.tolist() for value in (*found.trained, *found.optimizer)] == [[1, 1, 1], 5, [0, 0]]
-    with pytest.raises(TrainingError, match=r"learning_rate was 0\.003, now 0\.1.*another --name"):
-        Checkpoints(tmp_path, before | {"learning_rate": 0.1}).load()
+    with pytest.raises(TrainingError, match=r"learning_rate was 0\.003, now 0\.1\): do otherwise, or remove"):
+        Checkpoints(tmp_path, before | {"learning_rate": 0.1}, "do otherwise").load()
     (tmp_path / "last.npz").write_bytes((tmp_path / "last.npz").read_bytes()[:200])
     with pytest.raises(TrainingError, match="is damaged"):
-        Checkpoints(tmp_path, before).load()
+        Checkpoints(tmp_path, before, "do otherwise").load()
 
 
 def test_only_the_best_epochs_values_are_kept_beside_the_last(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, {})
+    checkpoints = Checkpoints(tmp_path, {}, "")
     for epoch, losses in enumerate([(2.0,), (2.0, 1.0), (2.0, 1.0, 1.5)], start=1):
         history = results(*losses)
         checkpoints.save(Checkpoint(history, best_epoch(history), [np.full(2, epoch, np.float32)], []))

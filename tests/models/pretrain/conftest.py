@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ from PIL import Image
 
 from augment.render import make_catalogue, render_view
 from models.training.pretrain.blocks import channel_weights, maps_model, start_student
-from models.training.pretrain.corpus import Corpus, SourcePhoto, build_corpus
+from models.training.pretrain.corpus import Corpus, build_corpus
 from models.training.pretrain.drawn import drawn_products
+from models.training.pretrain.shown import Listing, SourcePhoto
 from tests.models.pretrain.tiny_network import build_tiny
 
 VIEWS = 6
@@ -33,16 +33,9 @@ def shop_photos(tmp_path_factory: pytest.TempPathFactory) -> list[SourcePhoto]:
 
 
 @pytest.fixture(scope="session")
-def corpus_folder(shop_photos: list[SourcePhoto], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus of the shop and as many drawn products as a projection of 256 dimensions needs."""
-    folder = tmp_path_factory.mktemp("corpus")
-    build_corpus(folder, shop_photos, drawn_products(DRAWN), {})
-    return folder
-
-
-@pytest.fixture(scope="session")
-def corpus(corpus_folder: Path) -> Corpus:
-    return Corpus.open(corpus_folder)
+def corpus(shop_photos: list[SourcePhoto], tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """The shop and as many drawn products as a projection of 256 dimensions needs."""
+    return build_corpus(tmp_path_factory.mktemp("corpus"), Listing.read(shop_photos, {}), drawn_products(DRAWN))
 
 
 @pytest.fixture(scope="session")
