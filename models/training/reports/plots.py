@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from models.training.care.teaching import coded
 from models.training.data import TrainingPhotos
@@ -149,7 +150,9 @@ def _embed(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     dimensions = min(_MAP_DIMENSIONS, *vectors.shape)
     reduced = PCA(dimensions, random_state=seed).fit_transform(vectors)
     perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3.0)
-    return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced))
+    # OpenMP waits actively, at the barrier of each short step: on shared cores four threads took four times as long.
+    with threadpool_limits(1, user_api="openmp"):
+        return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced))
 
 
 def _svg(draw: Callable[[Any], None], size: tuple[float, float]) -> str:
