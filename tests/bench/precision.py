@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("network", type=Path, help="network.xml of a prepared backbone")
     parser.add_argument("--train", type=Path, help="listing of photos to calibrate by, and to teach the classifiers")
     parser.add_argument("--test", type=Path, help="listing of photos to ask")
+    parser.add_argument("--a-label", type=int, help="so many training photos of each label, for a quicker answer")
     parser.add_argument("--calibration", type=int, default=300, help="photos that the quantiser sees")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each precision and batch")
     parser.add_argument("--threads", type=int, default=0, help="threads of the network; 0: all cores")
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if (asked.train is None) != (asked.test is None):
         parser.error("--train and --test go together")
-    cases = None if asked.train is None else (_listed(asked.train), _listed(asked.test))
+    cases = None if asked.train is None else (_listed(asked.train, asked.a_label), _listed(asked.test))
     _tell("calibration photos")
     photos = _drawn(asked.calibration) if cases is None else _sampled(cases[0], asked.calibration)
     with tempfile.TemporaryDirectory(prefix="pickture-precision-") as name:
@@ -110,10 +111,16 @@ def processor() -> dict[str, Any]:
 # Photos
 
 
-def _listed(listing: Path) -> list[PhotoCase]:
-    """The photos of a CSV with the columns path,sku; paths are relative to it."""
+def _listed(listing: Path, a_label: int | None = None) -> list[PhotoCase]:
+    """The photos of a CSV with the columns path,sku; paths are relative to it. a_label: the last so many of each."""
     with listing.open(encoding="utf-8-sig", newline="") as handle:
-        return [PhotoCase(listing.parent / row["path"], row["sku"] or None) for row in csv.DictReader(handle)]
+        cases = [PhotoCase(listing.parent / row["path"], row["sku"] or None) for row in csv.DictReader(handle)]
+    if a_label is None:
+        return cases
+    own: dict[str | None, list[PhotoCase]] = {}
+    for case in cases:
+        own.setdefault(case.label, []).append(case)
+    return [case for photos in own.values() for case in photos[-a_label:]]
 
 
 def _drawn(count: int) -> list[UInt8]:
