@@ -1,6 +1,11 @@
 """``python -m app``: the command line."""
 
-from app.cli.main import main
+import os
+
+# Read when numpy is first imported; why one: docs/decisions/0006-svm-solver.md.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from app.cli.main import main  # noqa: E402
 
 if __name__ == "__main__":  # spawned children import this module again
     main()
