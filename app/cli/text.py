@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,7 @@ def compare(what: str, years: bool, seeds: int, as_json: bool) -> None:
     finally:
         container.close()
     say(f"written: {path}")
+    result = json.loads(path.read_text("utf-8"))  # as JSON allows it: null where nothing could be measured
     emit(result, as_json, lambda: "\n".join(noise_lines(result) if what == NOISE else compared_lines(result)))
 
 
