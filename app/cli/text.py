@@ -15,6 +15,7 @@ from app.config import Settings
 from app.jobs.experiments import write_result
 from app.jobs.text import NOISE, compare_text, evaluate_text_model, photo_vector, train_text_model
 from app.services.name_shares import name_shares
+from app.services.text_models import store_stop_words
 from app.store.text_models import TextModelStore
 from app.wiring import Container, build_container
 from models.errors import NotEnoughData, UsageError
@@ -127,9 +128,8 @@ def stop_words(approve: tuple[str, str] | None, withdraw: tuple[str, str] | None
         store.approve(*approve)
     if withdraw:
         store.approve(*withdraw, approved=False)
-    approved = store.stop_words()
-    report = store.load().metrics.get("categories", {}) if store.current() is not None else {}
-    result = {"proposed": report.get("stop_words", []), "approved": approved}
+    found = store_stop_words(store)
+    result = {"proposed": list(found.proposed), "approved": found.approved}
     emit(result, as_json, lambda: "\n".join(stop_word_lines(result)))
 
 
