@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from app import errors as app_errors
 from app.api import headers, problems
-from app.errors import HTTP_CODES, TABLE, FieldProblem, RequestInvalid, row_for
+from app.errors import FieldProblem, RequestInvalid
+from app.statuses import HTTP_CODES, TABLE, row_for
 from models import errors as models_errors
 from models.errors import PicktureError
 
