@@ -13,11 +13,11 @@ from models.errors import NotEnoughData
 from models.multimodal.shared import unit
 from models.multimodal.shared_bundle import SharedParts
 from models.training.experiments.shared_space import compare_variants
+from models.training.replacing import against
 from models.training.shared.batches import Variant
 from models.training.shared.captions import vocabulary
 from models.training.shared.data import Listing, SharedData, shared_data
 from models.training.shared.learner import SharedSettings, fit_encoders
-from models.training.replacing import against
 from models.training.shared.refine import RefineSettings, Tasks, plain_refine
 from models.training.shared.replacing import compare_spaces
 from models.training.shared.run import Planted, SharedOptions, train_shared
