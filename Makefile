@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m app
 export TF_CPP_MIN_LOG_LEVEL ?= 3
-# OpenBLAS waits actively; on shared cores more threads are slower (docs/decisions/0006-svm-solver.md).
-export OPENBLAS_NUM_THREADS ?= 2
+# OpenBLAS waits actively; on shared cores more threads are far slower (docs/decisions/0006-svm-solver.md).
+export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 
@@ -26,8 +26,11 @@ demo: setup ## Rendered catalogue -> training -> a search and a recommendation o
 run: setup migrate ## Serve what is in PICKTURE_HOME (default ./var) and print how to reach it from a phone
 	PICKTURE_HOST=$${PICKTURE_HOST:-0.0.0.0} $(RUN) serve
 
-test: setup ## Run the tests
-	$(BIN)/python -m pytest -q
+# Each process of the tests has an embedded database of its own; one given database can serve only one process.
+TEST_PROCESSES ?= $(if $(PICKTURE_TEST_DATABASE_URL),0,auto)
+
+test: setup ## Run the tests, in as many processes as there are cores: TEST_PROCESSES=N
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: setup ## Format, lint, types, import rules, migrations
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from models.values import VerdictName
 _OPTIONS = TrainOptions(folds=3, fit=CrossFitSettings(c_grid=(10.0,)))
 """Fewer folds than by default, and no search for C: a demonstration should not take longer than a coffee."""
 _SHOWN = 3
+_PHONES = 4
 _CLOCK_WIDTH = 6
 _KEY_NAME = "demonstration"
 
@@ -84,8 +86,8 @@ def command() -> None:
     finally:
         container.close()
     with served(settings, folder / "serve.log") as url:
-        tell(f"the service answers at {url}; a phone opens a session and searches")
-        result = _shop(ShopApp(url, key.key), photos, folder, tell)
+        tell(f"the service answers at {url}; {_PHONES} phones open sessions and search")
+        result = _shop([ShopApp(url, key.key) for _ in range(_PHONES)], photos, folder, tell)
     (folder / "result.json").write_text(json.dumps(result, indent=1))
     tell(f"done; the picture: {folder / 'demo.png'}")
     tell(f"`make run` serves this shop; an app opens its sessions with the app key {key.key}")
@@ -112,9 +114,20 @@ def _fresh_key(container: Container) -> NewKey:
     return container.access.create_key("app", _KEY_NAME)
 
 
-def _shop(app: ShopApp, photos: PhonePhotos, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    tried = [Tried(path, sku, app.search(path)) for path, sku in photos.known]
-    tried += [Tried(path, None, app.search(path)) for path in photos.foreign]
+def _search(phones: Sequence[ShopApp], photos: Sequence[tuple[Path, str | None]]) -> list[Tried]:
+    """Every photo by one of the phones, all of which search at once; in the order of ``photos``."""
+
+    def by(number: int) -> list[Tried]:
+        return [Tried(path, sku, phones[number].search(path)) for path, sku in photos[number :: len(phones)]]
+
+    with ThreadPoolExecutor(len(phones)) as pool:
+        shares = list(pool.map(by, range(len(phones))))
+    return [shares[i % len(phones)][i // len(phones)] for i in range(len(photos))]
+
+
+def _shop(phones: Sequence[ShopApp], photos: PhonePhotos, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
+    app = phones[0]
+    tried = _search(phones, [*photos.known, *((path, None) for path in photos.foreign)])
     result = measure(tried)
     for item in tried[:_SHOWN]:
         tell(_told(item))

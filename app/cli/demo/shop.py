@@ -21,7 +21,7 @@ FAMILY = "demo"
 
 SOURCE = "rendered demonstration"
 PRODUCTS = 60
-VIEWS = 4
+VIEWS = 3
 STRANGERS = 12
 """Products of the same world that are left out of the catalogue: near-foreign photos show these."""
 

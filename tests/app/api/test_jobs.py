@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -53,11 +52,14 @@ def upload(client: FlaskClient, key: str | None = None, **fields: Any) -> Any:
     return client.post("/v1/admin/imports", data=data, headers=headers)
 
 
+NO_JOB = "79e93b94-8e7f-4419-84e0-89ee3ba790e8"
+"""An id that no job has; fixed, because it names tests and every process must collect the same ones."""
+
 ROUTES = [
     ("GET", "/v1/admin/jobs"),
     ("POST", "/v1/admin/jobs"),
-    ("GET", f"/v1/admin/jobs/{uuid4()}"),
-    ("POST", f"/v1/admin/jobs/{uuid4()}/cancel"),
+    ("GET", f"/v1/admin/jobs/{NO_JOB}"),
+    ("POST", f"/v1/admin/jobs/{NO_JOB}/cancel"),
     ("POST", "/v1/admin/imports"),
 ]
 
@@ -108,8 +110,8 @@ def test_unfit_requests_are_refused(admin: FlaskClient, body: dict[str, Any]) ->
 
 
 def test_an_unknown_job_is_not_found(admin: FlaskClient) -> None:
-    assert problem_of(admin.get(f"/v1/admin/jobs/{uuid4()}"))["code"] == "job_not_found"
-    assert problem_of(admin.post(f"/v1/admin/jobs/{uuid4()}/cancel"))["code"] == "job_not_found"
+    assert problem_of(admin.get(f"/v1/admin/jobs/{NO_JOB}"))["code"] == "job_not_found"
+    assert problem_of(admin.post(f"/v1/admin/jobs/{NO_JOB}/cancel"))["code"] == "job_not_found"
     assert problem_of(admin.get("/v1/admin/jobs/7"))["code"] == "request_invalid"
 
 
