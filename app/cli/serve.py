@@ -11,6 +11,7 @@ import click
 
 from app.cli.supervise import supervise
 from app.config import Settings
+from app.logs import to_standard_error
 from app.store.database import open_database, require_current
 from models.errors import UsageError
 
@@ -33,6 +34,7 @@ def command() -> None:
     server = [sys.executable, "-m", "gunicorn", "--config", "python:app.gunicorn_conf"]
     if not settings.start_worker:
         os.execv(sys.executable, server)  # noqa: S606  fixed arguments
+    to_standard_error(settings.log_level, settings.log_format)
     sys.exit(supervise(server, [sys.executable, "-m", "app", "worker", "--with-parent"]))
 
 
