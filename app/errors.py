@@ -1,6 +1,4 @@
-"""The service's own errors.
-
-The tree goes on where ``models.errors`` ends. Neither tree knows HTTP; only ``app.statuses`` does.
+"""The service's own errors. The tree goes on where ``models.errors`` ends; neither knows HTTP (``app.error_table``).
 
 PicktureError
 ├── RequestError                the request cannot be served as it came

@@ -23,8 +23,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.arriving import Arriving, Checked, Received
 from app.config import Settings
+from app.error_table import HTTP_CODES, row_for
 from app.errors import Overloaded
-from app.statuses import HTTP_CODES, row_for
 
 HEAD_S: Final = 10.0
 """Longest that request line and headers may take from their first byte on."""

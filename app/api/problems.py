@@ -12,6 +12,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from app.error_table import HTTP_CODES, row_for
 from app.errors import (
     ConflictError,
     DatabaseUnavailable,
@@ -21,7 +22,6 @@ from app.errors import (
     ServiceError,
     StorageFull,
 )
-from app.statuses import HTTP_CODES, row_for
 from models.errors import PicktureError
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def problem_response(problem: Problem, headers: Iterable[tuple[str, str]] = ()) 
 
 
 def from_error(error: PicktureError) -> Response:
-    """The answer to an error of ours, by ``app.statuses.TABLE``; faults of the service itself are logged."""
+    """The answer to an error of ours, by ``app.error_table``; faults of the service itself are logged."""
     row = row_for(type(error))
     problems = error.problems if isinstance(error, RequestInvalid) else ()
     if row.status >= 500:

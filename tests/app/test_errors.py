@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from app import errors as app_errors
 from app.api import headers, problems
+from app.error_table import HTTP_CODES, TABLE, row_for
 from app.errors import FieldProblem, RequestInvalid
-from app.statuses import HTTP_CODES, TABLE, row_for
 from models import errors as models_errors
 from models.errors import PicktureError
 
@@ -57,6 +57,10 @@ EXPECTED = {
     "space_incomplete": 409,
     "text_not_trained": 409,
     "space_in_use": 409,
+    "proposal_decided": 409,
+    "proposal_outdated": 409,
+    "proposal_not_found": 404,
+    "text_model_not_found": 404,
     "space_not_found": 404,
     "catalogue_changed": 409,
     "not_found": 404,

@@ -54,7 +54,7 @@ BOXES: Final[Mapping[str, Box]] = {
 
 CHOSEN: Final = ("principal 0.7", "middle 0.8")
 """What is measured on photos that the choice was not made by: the suggestion that gained most on scene folds of
-groceries (``docs/decisions/0029-crop-suggestions.md``), and the middle beside it."""
+groceries (``docs/decisions/0030-crop-suggestions.md``), and the middle beside it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ smallest is suggested, with half a cell around it. Three weights:
 - *rim*: how unlike the mean of the 28 rim cells the cell is, 1 - cosine: a photo's rim is mostly background (Wei, Wen,
   Zhu, Sun, ECCV 2012).
 
-``docs/decisions/0029-crop-suggestions.md`` has what they gain.
+``docs/decisions/0030-crop-suggestions.md`` has what they gain.
 """
 
 from __future__ import annotations
