@@ -33,6 +33,7 @@ COLUMNS = {
     "listed_at": "2024-05-31",
     "catalogue_id": "c-7",
     "restricted": False,
+    "season": "Summer",
 }
 
 
