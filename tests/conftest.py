@@ -37,7 +37,9 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """URL of a database for this run alone: ``PICKTURE_TEST_DATABASE_URL`` (emptied), or an embedded one."""
     given = os.environ.get("PICKTURE_TEST_DATABASE_URL")
     if given:
-        assert "PYTEST_XDIST_WORKER" not in os.environ, "one database cannot serve several test processes: run with -n 0"
+        assert "PYTEST_XDIST_WORKER" not in os.environ, (
+            "one database cannot serve several test processes: run with -n 0"
+        )
         assert "test" in str(make_url(given).database), "its contents are dropped: its name must contain 'test'"
         return given
     server: EmbeddedServer = request.getfixturevalue("embedded_server")
