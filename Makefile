@@ -76,6 +76,7 @@ fuzz: setup ## Send mutated photos and made-up requests: ARGS="--files 10000 --e
 	$(BIN)/python -m tests.app.api.fuzz $(ARGS)
 
 messages: setup ## Bring the translations of the pages up to date with the pages
+	@mkdir -p var
 	$(BIN)/pybabel -q extract --no-wrap --add-location=file -F app/web/translations/babel.cfg -o var/messages.pot app/web
 	for file in app/web/translations/*.po; do $(BIN)/pybabel -q update --no-wrap --no-fuzzy-matching \
 		--ignore-obsolete -i var/messages.pot -o $$file -l $$(basename $$file .po) || exit 1; done

@@ -70,7 +70,12 @@ class Languages:
         for tag in (asked, remembered):
             if tag is not None and tag in self._known:
                 return self._known[tag]
-        return self._known[accepted.best_match(list(self._known)) or SOURCE_LANGUAGE]
+        for wanted in accepted.values():
+            # A Korean of any country is Korean, before an English that is accepted as well.
+            for tag in (wanted, wanted.split("-")[0]):
+                if tag in self._known:
+                    return self._known[tag]
+        return self._known[SOURCE_LANGUAGE]
 
 
 def _read(path: Path) -> Language:

@@ -93,7 +93,6 @@ def protect(response: Response) -> Response:
     if response.mimetype == "text/html":
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         # Unlike `no-referrer` it leaves forms their Origin, by which they are told from other sites' forms.
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Vary"] = "Accept-Language, Cookie"

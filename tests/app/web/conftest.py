@@ -124,7 +124,7 @@ def visit(chromium: Browser, service: Service) -> Iterator[Visitor]:
         page = context.new_page()
         seen = Visit(page, [], [])
         contexts.append((context, seen))
-        page.on("request", seen.requests.append)
+        page.on("request", lambda request: seen.requests.append(request))  # noqa: PLW0108  a wrapper is set on it
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
         page.on(
             "console", lambda said: seen.complaints.append(said.text) if said.type in ("error", "warning") else None

@@ -18,9 +18,9 @@ export function show(element, visible = true) {
   element.hidden = !visible;
 }
 
-/** Bring a heading to the reader: the keyboard's and screen reader's place moves with what is seen. */
-export function focusOn(element) {
-  if (!element.hasAttribute("tabindex")) element.tabIndex = -1;
-  element.focus({ preventScroll: true });
-  element.scrollIntoView({ block: "start", behavior: "instant" });
+/** Begin at a heading at the top of the page: the keyboard's and screen reader's place moves with what is seen. */
+export function beginAt(heading) {
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+  window.scrollTo({ top: 0, behavior: "instant" });
 }

@@ -1,5 +1,5 @@
 // Products like the picked one, narrowed by brand, price and colour, more as one scrolls.
-import { byId, focusOn, make, show } from "../common/dom.js";
+import { byId, make, show } from "../common/dom.js";
 import { _, formatNumber, formatPrice } from "../common/text.js";
 import * as api from "./api.js";
 import { choices, clearChoices, showFacets } from "./choices.js";
@@ -106,8 +106,7 @@ function tellCount(before, added) {
 byId("more").addEventListener("click", async () => {
   const place = byId("items").childElementCount;
   await load(false);
-  const next = byId("items").children[place]?.querySelector("button");
-  if (next) focusOn(next);
+  byId("items").children[place]?.querySelector("button").focus();
 });
 new IntersectionObserver((entries) => {
   if (entries.some((entry) => entry.isIntersecting) && cursor !== null && byId("problem").hidden) load(false);

@@ -50,9 +50,9 @@ function voteTable(votes) {
   return make("table", { class: "table table-sm votes" }, make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
-function card(candidate, calibrated, pick) {
+function card(candidate, pick) {
   const { product, votes } = candidate;
-  const sure = votes === null || !calibrated ? null : confidence(candidate.score);
+  const sure = votes === null ? null : confidence(candidate.score);
   const name = nameOf(product);
   const button = make("button", {
     type: "button", class: "btn btn-primary stretched", "aria-label": _("This is it: %(name)s", { name }),
@@ -79,13 +79,13 @@ function card(candidate, calibrated, pick) {
 /** Show an answer of POST /v1/search. `pick(candidate)` follows the shopper's choice. */
 export function showCandidates(answer, pick) {
   const { candidates } = answer;
-  const uncalibrated = answer.calibrated ? "" : _("How sure that is has not been measured for this shop.");
+  const uncalibrated = answer.calibrated ? "" : _("For this shop it has not been measured how sure that is.");
   byId("verdict").textContent = candidates.length === 0 || answer.verdict === null
     ? "" : `${verdicts()[answer.verdict]} ${uncalibrated}`.trim();
   const hints = answer.advice.map(({ code, message }) => make("li", {}, advice()[code] ?? message));
   byId("advice").replaceChildren(...hints);
   show(byId("advice"), hints.length > 0);
-  byId("candidates").replaceChildren(...candidates.map((candidate) => card(candidate, answer.calibrated, pick)));
+  byId("candidates").replaceChildren(...candidates.map((candidate) => card(candidate, pick)));
   show(byId("nothing"), candidates.length === 0);
   show(byId("none"), candidates.length > 0);
   show(byId("none-said"), false);

@@ -65,7 +65,7 @@ export function showFacets(facets, currency) {
   byId("price-max").placeholder = facets.price.max ?? "";
   show(byId("prices"), facets.price.min !== null || prices.min !== null || prices.max !== null);
   const range = facets.price.min === null ? ""
-    : _("There are prices from %(low)s to %(high)s.", {
+    : _("The most similar ones cost %(low)s to %(high)s.", {
       low: formatPrice(facets.price.min, currency), high: formatPrice(facets.price.max, currency),
     });
   const unpriced = facets.without_price === 0 ? ""

@@ -61,6 +61,7 @@ async function takeFile(input) {
   clearProblem();
   try {
     setPhoto(await prepare(file), {});
+    byId("keep").checked = false; // the consent was to another photo
   } catch (problem) {
     tell(problem);
     return;
@@ -214,6 +215,7 @@ function start() {
   setPhoto(draft?.photo ?? null, draft?.part ?? {});
   showRecent(openRecent);
   document.documentElement.dataset.ready = "true";
+  performance.mark("pickture-ready");
   connect(draft);
   offerInstalling();
 }

@@ -1,5 +1,5 @@
 // Which part of the page is seen on a phone, and what "back" does.
-import { byId, focusOn } from "../common/dom.js";
+import { beginAt, byId } from "../common/dom.js";
 
 const stage = byId("stage");
 const titles = { ask: "ask-title", found: "found-title", alike: "alike-title" };
@@ -14,7 +14,7 @@ export function goTo(view) {
   reached.add(view);
   if (history.state?.view !== view) history.pushState({ view }, "");
   apply(view);
-  focusOn(byId(titles[stage.dataset.view]));
+  beginAt(byId(titles[stage.dataset.view]));
 }
 
 export const currentView = () => stage.dataset.view;
