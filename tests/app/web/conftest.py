@@ -151,5 +151,7 @@ def photo(service: Service, tmp_path: Path) -> Path:
 
 def shoot(page: Page, name: str) -> None:
     """Keep a picture of the whole page for people to look at: ``var/screens/NAME.png``."""
+    page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach((image) => { image.loading = 'eager'; })")
+    page.wait_for_load_state("networkidle")
     SCREENS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENS / f"{name}.png", full_page=True)

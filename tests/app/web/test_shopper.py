@@ -224,6 +224,22 @@ def test_the_whole_way_by_keyboard(visit: Visitor, service: Service, photo: Path
     expect(page.locator(".product").first).to_be_visible()
 
 
+def test_a_photo_can_be_dropped_and_pasted(visit: Visitor, service: Service) -> None:
+    page = visit("desktop").page
+    give = """([type, target, bytes]) => {
+        const files = new DataTransfer();
+        files.items.add(new File([new Uint8Array(bytes)], "photo.jpg", { type: "image/jpeg" }));
+        const event = type === "paste" ? new ClipboardEvent(type, { clipboardData: files, bubbles: true })
+            : new DragEvent(type, { dataTransfer: files, bubbles: true, cancelable: true });
+        document.querySelector(target).dispatchEvent(event);
+    }"""
+    for type_, target in (("drop", "#sources"), ("paste", "body")):
+        page.evaluate(give, [type_, target, list(service.shop.photo)])
+        expect(page.locator("#cropper")).to_be_visible()
+        page.click("#another")
+        expect(page.locator("#cropper")).to_be_hidden()
+
+
 def test_a_category_narrows_in_three_steps(visit: Visitor, photo: Path) -> None:
     page = visit("phone").page
     choose_photo(page, photo)

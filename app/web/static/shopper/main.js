@@ -54,9 +54,7 @@ function factsOf({ blob, width, height, seen }) {
   return [pixels, size].filter((part) => part !== null).join(" · ");
 }
 
-async function takeFile(input) {
-  const [file] = input.files;
-  input.value = ""; // the same photo may be chosen again
+async function takeFile(file) {
   if (!file) return;
   clearProblem();
   try {
@@ -184,7 +182,19 @@ async function connect(draft) {
 }
 
 function listen() {
-  for (const id of ["take", "choose"]) byId(id).addEventListener("change", (event) => takeFile(event.target));
+  for (const id of ["take", "choose"]) {
+    byId(id).addEventListener("change", ({ target }) => {
+      const [file] = target.files;
+      target.value = ""; // the same photo may be chosen again
+      takeFile(file);
+    });
+  }
+  byId("ask").addEventListener("dragover", (event) => event.preventDefault());
+  byId("ask").addEventListener("drop", (event) => {
+    event.preventDefault();
+    takeFile(event.dataTransfer.files[0]);
+  });
+  document.addEventListener("paste", (event) => takeFile(event.clipboardData.files[0]));
   byId("another").addEventListener("click", () => {
     setPhoto(null, {});
     saveDraft(entered());
