@@ -79,6 +79,6 @@ messages: setup ## Bring the translations of the pages up to date with the pages
 	@mkdir -p var
 	$(BIN)/pybabel -q extract --no-wrap --add-location=file -F app/web/translations/babel.cfg -o var/messages.pot app/web
 	for file in app/web/translations/*.po; do $(BIN)/pybabel -q update --no-wrap --no-fuzzy-matching \
-		--ignore-obsolete -i var/messages.pot -o $$file -l $$(basename $$file .po) || exit 1; done
+		--ignore-obsolete --omit-header -i var/messages.pot -o $$file -l $$(basename $$file .po) || exit 1; done
 
 .PHONY: help setup demo run test check migrate train-bottlenecks train pretrain finetune imagenet-weights yardstick bench bench-rendered bench-retrain chaos fuzz messages

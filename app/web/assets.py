@@ -50,7 +50,8 @@ class Assets:
     """
 
     def __init__(self, folder: Path, others: Mapping[str, Path]) -> None:
-        paths = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()} | others
+        paths = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        paths.update(others)
         self._files = {name: _read(name, path) for name, path in paths.items()}
         digest = hashlib.sha256()
         for name, asset in sorted(self._files.items()):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.api import limits
 from app.api.context import container
 from app.api.problems import invalid
-from app.web.site import asset_url, asset_urls, language, protect, require_same_origin, site
+from app.web.site import POLICY, asset_url, asset_urls, language, protect, require_same_origin, site
 from app.web.site import translate as _
 
 _SCRIPTS: Final = ("common", "shopper")
@@ -92,4 +92,6 @@ def service_worker() -> Response:
     files = [*asset_urls("common/", ""), *asset_urls("shopper/", ""), asset_url("vendor/bootstrap.css")]
     told = json.dumps({"version": site().assets.version, "files": files})
     text = render_template("shopper/service-worker.js", told=told)
-    return Response(text, mimetype="text/javascript")
+    response = Response(text, mimetype="text/javascript")
+    response.headers["Content-Security-Policy"] = POLICY  # it bounds what the worker may fetch
+    return response

@@ -120,7 +120,7 @@ def asset(version: str, name: str) -> Response:
     found = site().assets.find(version, name)
     if found is None:
         abort(404)
-    gzipped = found.gzipped if "gzip" in request.accept_encodings else None
+    gzipped = found.gzipped if request.accept_encodings.quality("gzip") else None
     response = Response(gzipped or found.data, content_type=found.content_type)
     if gzipped is not None:
         response.headers["Content-Encoding"] = "gzip"

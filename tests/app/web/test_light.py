@@ -92,7 +92,7 @@ def test_the_page_is_installable_where_it_may_be_and_opens_without_a_network(
     seen = visit("phone", url=service.local, service_workers="allow")
     page = seen.page
     expect(page.locator('link[rel="manifest"]')).to_have_count(1)
-    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
     problems = page.context.new_cdp_session(page).send("Page.getInstallabilityErrors")["installabilityErrors"]
     assert [problem["errorId"] for problem in problems if problem["errorId"] != "in-incognito"] == []
     kept = page.evaluate("caches.keys().then((names) => caches.open(names[0])).then((cache) => cache.keys())"

@@ -90,6 +90,7 @@ def test_what_is_needed_to_install_the_page(client: FlaskClient, site: Site) -> 
     worker = client.get("/service-worker.js")
     assert worker.mimetype == "text/javascript" and site.assets.version in worker.text
     assert worker.headers["Cache-Control"] == "no-store"
+    assert "connect-src 'self'" in worker.headers["Content-Security-Policy"]
 
 
 # Static files
