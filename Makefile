@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m app
 export TF_CPP_MIN_LOG_LEVEL ?= 3
-# OpenBLAS waits actively; on shared cores more threads are slower (docs/decisions/0006-svm-solver.md).
-export OPENBLAS_NUM_THREADS ?= 2
+# OpenBLAS waits actively; on shared cores more threads are far slower (docs/decisions/0006-svm-solver.md).
+export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 

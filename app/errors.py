@@ -13,11 +13,12 @@ PicktureError
 │   ├── JobRunning, JobEnded    another job is in the way; this one is over
 │   ├── ReviewDecided, ReviewFlagged, ReviewLimit   of an item: decided otherwise; not in bulk; enough of them
 │   ├── TextNotTrained          searching by words needs a training that nobody has done here
+│   ├── ProposalDecided, ProposalOutdated   decided otherwise before; the product says so itself by now
 │   └── SpaceIncomplete, SpaceInUse     the model version's space lacks photos; it is served or at work
 ├── LimitExceeded               more operations in a minute than an installation or an address may ask for
 ├── NotFoundError               there is no such thing (or, of a query, it is another session's)
 │   ├── ProductNotFound, CategoryNotFound, QueryNotFound, MediaNotFound, KeyNotFound
-│   └── ReviewItemNotFound, SpaceNotFound, ModelNotFound, JobNotFound
+│   └── ReviewItemNotFound, ProposalNotFound, SpaceNotFound, ModelNotFound, TextModelNotFound, JobNotFound
 ├── BundleNotFound: NoEarlierModel   there is nothing to roll back to
 ├── DatabaseError: DatabaseUnavailable, DatabaseOutdated   it cannot be reached; it is at another revision
 └── ServiceError                the service cannot answer now
@@ -166,6 +167,18 @@ class TextNotTrained(ConflictError):
     code = "text_not_trained"
 
 
+class ProposalDecided(ConflictError):
+    """The other thing was decided on the proposal before."""
+
+    code = "proposal_decided"
+
+
+class ProposalOutdated(ConflictError):
+    """The product says by now what was proposed for want of it."""
+
+    code = "proposal_outdated"
+
+
 class SpaceIncomplete(ConflictError):
     """The space of the model version lacks photos of the catalogue; it can be promoted once they are in."""
 
@@ -244,6 +257,18 @@ class ReviewItemNotFound(NotFoundError):
     """No query of this id has a review item."""
 
     code = "review_item_not_found"
+
+
+class ProposalNotFound(NotFoundError):
+    """No proposal has this id, or it was withdrawn."""
+
+    code = "proposal_not_found"
+
+
+class TextModelNotFound(NotFoundError):
+    """No text model has been trained here."""
+
+    code = "text_model_not_found"
 
 
 class SpaceNotFound(NotFoundError):
@@ -349,6 +374,8 @@ TABLE: Mapping[type[PicktureError], Row] = {
     ReviewFlagged: Row(409, "The review item has a flag"),
     ReviewLimit: Row(409, "Enough photos from there"),
     TextNotTrained: Row(409, "Searching by words is not trained here"),
+    ProposalDecided: Row(409, "The proposal was decided otherwise"),
+    ProposalOutdated: Row(409, "The product says so itself"),
     PreconditionFailed: Row(412, "The resource is not as expected"),
     PreconditionRequired: Row(428, "Say what is to be replaced"),
     NoEarlierModel: Row(409, "Nothing to roll back to"),
@@ -365,6 +392,8 @@ TABLE: Mapping[type[PicktureError], Row] = {
     KeyNotFound: Row(404, "No such key"),
     JobNotFound: Row(404, "No such job"),
     ReviewItemNotFound: Row(404, "No such review item"),
+    ProposalNotFound: Row(404, "No such proposal"),
+    TextModelNotFound: Row(404, "No text model has been trained"),
     SpaceNotFound: Row(404, "No such space"),
     ModelNotFound: Row(404, "No such model version"),
     ServiceError: Row(503, "The service is not available"),

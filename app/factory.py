@@ -23,12 +23,14 @@ from app.api import (
     metrics,
     operations,
     problems,
+    proposals,
     recommendations,
     retrain,
     review,
     search,
     sessions,
     spaces,
+    text,
 )
 from app.api.context import EXTENSION
 from app.api.security import SCHEMES
@@ -85,6 +87,8 @@ def create_app(container: Container) -> Flask:
         retrain,
         jobs,
         review,
+        proposals,
+        text,
     ):
         app.register_api(module.api)
     app.register_blueprint(docs.pages)

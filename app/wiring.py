@@ -34,6 +34,7 @@ from app.services.review_guards import Guards
 from app.services.search import SearchService
 from app.services.serving import Admission, Memory, Recognizes, Served, ServedModel
 from app.services.spaces import Spaces
+from app.services.text_models import TextModels
 from app.services.versions import ModelVersions
 from app.services.withdrawn import WithdrawnLabels
 from app.services.word_search import WordSearchService
@@ -86,6 +87,7 @@ class Container:
     review: ReviewService
     pictures: PictureService
     proposals: ProposalService
+    texts: TextModels
     browse: BrowseService
     recommend: RecommendService
     product_editor: ProductEditor
@@ -260,6 +262,7 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *
     source = loader or ModelLoader(engine, bundles, partial(prepared_backbone, settings), observer)
     model = ServedModel(source.champion, source.load)
     words = SharedInService(engine, settings.home / SHARED_FOLDER)
+    texts = TextModelStore(settings.home)
     return Container(
         settings=settings,
         engine=engine,
@@ -276,7 +279,8 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *
         feedback=FeedbackService(engine, media, bundles, guards),
         review=ReviewService(engine, media, cursors, guards),
         pictures=PictureService(engine, media),
-        proposals=ProposalService(engine, TextModelStore(settings.home)),
+        proposals=ProposalService(engine, texts, cursors, words),
+        texts=TextModels(engine, texts, settings.home / SHARED_FOLDER),
         browse=BrowseService(engine, cursors),
         recommend=RecommendService(engine, cursors),
         product_editor=ProductEditor(engine, media, model, settings.currency, words),

@@ -14,7 +14,7 @@ from app.services.versions import ModelVersion
 
 api = resource("admin_models", "/v1/admin/models", secured=True, admin=True)
 
-_REPORT_POLICY = (
+REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; sandbox"
 )
@@ -99,7 +99,7 @@ def show_model(path: ModelPath) -> Response:
 def show_report(path: ModelPath) -> Response:
     """The report that training wrote, as a page."""
     response = Response(container().versions.report(path.version), mimetype="text/html")
-    response.headers["Content-Security-Policy"] = _REPORT_POLICY
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
 
 

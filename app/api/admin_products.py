@@ -47,6 +47,7 @@ class ColumnsOut(BaseModel):
     listed_at: str | None = Field(None, description="ISO 8601.")
     catalogue_id: str | None = None
     restricted: bool | None = None
+    season: str | None = Field(None, description="As the shop calls it.", examples=["Summer"])
 
 
 class PhotoOut(BaseModel):

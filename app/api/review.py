@@ -13,9 +13,10 @@ from app.api import limits
 from app.api.context import container
 from app.api.feedback import ForgottenOut, QueryPath, forgotten
 from app.api.fields import PAGE_LIMIT, Cursor, Sku
+from app.api.refusals import RefusalOut, refusal_out
 from app.api.resource import resource
 from app.api.security import principal
-from app.errors import RequestInvalid, row_for
+from app.errors import RequestInvalid
 from app.services.review import BulkOutcome, Decision, ReviewedItem
 from app.services.review_guards import FlagCode
 from app.store.review import ReviewState
@@ -155,14 +156,6 @@ class BulkRequest(BaseModel):
     ids: list[UUID] = Field(min_length=1, max_length=_LONGEST_BATCH)
 
 
-class RefusalOut(BaseModel):
-    """Why nothing was done."""
-
-    code: str
-    status: int
-    detail: str
-
-
 class BulkResultOut(BaseModel):
     """What became of one item."""
 
@@ -281,8 +274,5 @@ def _item_out(found: ReviewedItem) -> ReviewItemOut:
 
 
 def _bulk_out(outcome: BulkOutcome) -> BulkResultOut:
-    error = outcome.error
-    problem = None
-    if error is not None:
-        problem = RefusalOut(code=error.code, status=row_for(type(error)).status, detail=str(error))
-    return BulkResultOut(id=outcome.query_id, done=error is None, problem=problem)
+    problem = None if outcome.error is None else refusal_out(outcome.error)
+    return BulkResultOut(id=outcome.query_id, done=outcome.error is None, problem=problem)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from app.cli.common import emit, json_option, say
+from app.cli.proposals import say_proposed
 from app.config import Settings
 from app.jobs.bottlenecks import fill_bottlenecks
 from app.wiring import build_container
@@ -35,6 +36,8 @@ def command(originals_only: bool, variants: tuple[str, ...], as_json: bool) -> N
                 say=say,
                 progress=progress,
             )
+        if report.vectors:
+            say_proposed(container)
     finally:
         container.close()
     fill = report.fill

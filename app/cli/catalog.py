@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.common import emit, json_option, say
+from app.cli.common import emit, json_option
+from app.cli.proposals import say_proposed
 from app.config import Settings
 from app.services.catalogue.checks import LintReport, SharedPhoto, find_duplicates, lint
 from app.services.catalogue.convert_fashion import convert_fashion
@@ -68,8 +69,8 @@ def import_(source: Path, dry_run: bool, strict: bool, as_json: bool) -> None:
         currency=container.settings.currency,
         progress=sys.stderr.isatty() or not as_json,
     )
-    if report.applied and (made := container.proposals.propose()) is not None:
-        say(f"{made.proposals} proposals for {made.products} products that lack something (`proposals list`)")
+    if report.applied:
+        say_proposed(container)
     emit(report.as_dict(), as_json, lambda: _import_text(report))
     if strict and report.problems:
         sys.exit(1)

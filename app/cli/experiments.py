@@ -19,7 +19,7 @@ from app.config import Settings
 from app.jobs.allocator import keep_freed_memory
 from app.jobs.experiments import CatalogueData, catalogue_data, rendered_photos, write_result
 from app.jobs.finetune import depth_experiment
-from app.jobs.shared import shared_material
+from app.jobs.shared_material import shared_material
 from app.wiring import build_container
 from augment.variants import SELECTABLE_NAMES, VARIANT_NAMES
 from models.errors import UsageError

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from app.cli.common import emit, json_option
+from app.cli.common import emit, json_option, say
 from app.config import Settings
-from app.services.proposals import ListedProposal, Proposed, State
-from app.wiring import build_container
-from models.errors import BundleNotFound
+from app.store.proposals import ProposalFilters, State
+from models.errors import BundleError, BundleNotFound
+
+if TYPE_CHECKING:
+    from app.services.proposals import ProposalAction, ShownProposal
+    from app.services.proposing import Proposed
+    from app.wiring import Container
+
+
+def _container() -> Container:
+    """The parts of this installation; commands that only tell of proposals start quicker without."""
+    from app.wiring import build_container
+
+    return build_container(Settings.from_env())
+
 
 _ids = click.argument("ids", type=int, nargs=-1, required=True)
 
@@ -25,7 +37,7 @@ def command() -> None:
 @json_option
 def make(as_json: bool) -> None:
     """Ask the text model about every product that lacks something. An import does so too."""
-    container = build_container(Settings.from_env())
+    container = _container()
     try:
         made = container.proposals.propose()
     finally:
@@ -41,12 +53,13 @@ def make(as_json: bool) -> None:
 @json_option
 def list_(state: State, limit: int, as_json: bool) -> None:
     """Proposals, the surest first."""
-    container = build_container(Settings.from_env())
+    container = _container()
     try:
-        found = container.proposals.listed(state, limit)
+        found = container.proposals.page(ProposalFilters(state), limit).items
     finally:
         container.close()
-    emit({"proposals": [asdict(item) for item in found]}, as_json, lambda: "\n".join(map(_line, found)) or "none")
+    plain = [_plain(item) for item in found]
+    emit({"proposals": plain}, as_json, lambda: "\n".join(map(_line, plain)) or "none")
 
 
 @command.command()
@@ -54,7 +67,7 @@ def list_(state: State, limit: int, as_json: bool) -> None:
 @json_option
 def accept(ids: tuple[int, ...], as_json: bool) -> None:
     """Write proposals into their products."""
-    _decide(ids, True, as_json)
+    _decide(ids, "accept", as_json)
 
 
 @command.command()
@@ -62,23 +75,58 @@ def accept(ids: tuple[int, ...], as_json: bool) -> None:
 @json_option
 def reject(ids: tuple[int, ...], as_json: bool) -> None:
     """Have proposals never made again."""
-    _decide(ids, False, as_json)
+    _decide(ids, "reject", as_json)
 
 
 def made_line(made: Proposed) -> str:
     """For people."""
-    return f"{made.proposals} proposals for {made.products} products that lack something (`proposals list`)"
+    told = f"{made.proposals} proposals for {made.products} products that lack something (`proposals list`)"
+    return told + (f"; {made.withdrawn} withdrawn" if made.withdrawn else "")
 
 
-def _decide(ids: tuple[int, ...], accept: bool, as_json: bool) -> None:
-    container = build_container(Settings.from_env())
+def say_proposed(container: Container) -> None:
+    """Propose after something else was done, and say what came of it. A text model that is damaged undoes nothing."""
     try:
-        count = container.proposals.decide(ids, accept=accept)
+        made = container.proposals.propose()
+    except BundleError as error:
+        say(f"nothing is proposed: {error}")
+    else:
+        if made is not None:
+            say(made_line(made))
+
+
+def _decide(ids: tuple[int, ...], action: ProposalAction, as_json: bool) -> None:
+    container = _container()
+    try:
+        outcomes = container.proposals.decide_many(ids, action)
     finally:
         container.close()
-    emit({"decided": count}, as_json, lambda: f"{count} of {len(ids)} proposals were undecided")
+    told = [
+        {"id": one.id, "done": one.error is None, "problem": None if one.error is None else str(one.error)}
+        for one in outcomes
+    ]
+    done = sum(one.error is None for one in outcomes)
+    lines = [
+        f"{done} of {len(outcomes)} done",
+        *(f"{one.id}: {one.error}" for one in outcomes if one.error is not None),
+    ]
+    emit({"decided": done, "results": told}, as_json, lambda: "\n".join(lines))
 
 
-def _line(item: ListedProposal) -> str:
-    named = item.name or "(no name)"
-    return f"{item.id:>8}  {item.confidence:6.1%}  {item.field:8}  {item.value}  <- {named} [{item.sku}]"
+def _plain(item: ShownProposal) -> dict[str, Any]:
+    proposal = item.proposal
+    return {
+        "id": proposal.id,
+        "sku": item.product.sku,
+        "name": item.product.name,
+        "field": proposal.field,
+        "value": proposal.value,
+        "confidence": proposal.confidence,
+        "state": proposal.state,
+        "model_version": proposal.model_version,
+    }
+
+
+def _line(item: dict[str, Any]) -> str:
+    named = item["name"] or "(no name)"
+    return f"{item['id']:>8}  {item['confidence']:6.1%}  {item['field']:8}  {item['value']}  <- {named} [{item['sku']}]"

@@ -40,7 +40,7 @@ def command(folds: int, without_variants: bool, promote: Promote, as_json: bool)
     container = build_container(Settings.from_env())
     try:
         with ExitStack() as filling:
-            told = Told(say, filling.enter_context(TqdmProgress()), lambda report: filling.close())
+            told = Told(say, filling.enter_context(TqdmProgress()), lambda report: filling.close(), say)
             report = retrain(container.settings, container.engine, container.media, options, told)
     finally:
         container.close()
@@ -53,4 +53,5 @@ def _lines(report: RetrainReport) -> str:
     told += comparison_lines(report.gate["comparison"])
     told.append(f"model {report.trained.version} {report.gate['decision']}: {report.gate['reason']}")
     told.append(f"report: {report.trained.folder / 'report.html'}")
+    told += report.text.lines()
     return "\n".join(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,6 +87,7 @@ def _share(value: float | None) -> str:
 
 
 def _spread(cell: Mapping[str, float | None]) -> str:
-    if cell["mean"] is None or cell["std"] is None:
+    mean, std = cell["mean"], cell["std"]
+    if mean is None or std is None or math.isnan(mean):
         return f"{'n/a':>16}"
-    return f"{100 * cell['mean']:9.1f} ± {100 * cell['std']:4.1f}"
+    return f"{100 * mean:9.1f} ± {100 * std:4.1f}"

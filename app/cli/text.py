@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from app.config import Settings
 from app.jobs.experiments import write_result
 from app.jobs.text import NOISE, compare_text, evaluate_text_model, photo_vector, train_text_model
 from app.services.name_shares import name_shares
+from app.services.text_models import store_stop_words
 from app.store.text_models import TextModelStore
 from app.wiring import Container, build_container
 from models.errors import NotEnoughData, UsageError
@@ -111,6 +113,7 @@ def compare(what: str, years: bool, seeds: int, as_json: bool) -> None:
     finally:
         container.close()
     say(f"written: {path}")
+    result = json.loads(path.read_text("utf-8"))  # as JSON allows it: null where nothing could be measured
     emit(result, as_json, lambda: "\n".join(noise_lines(result) if what == NOISE else compared_lines(result)))
 
 
@@ -125,9 +128,8 @@ def stop_words(approve: tuple[str, str] | None, withdraw: tuple[str, str] | None
         store.approve(*approve)
     if withdraw:
         store.approve(*withdraw, approved=False)
-    approved = store.stop_words()
-    report = store.load().metrics.get("categories", {}) if store.current() is not None else {}
-    result = {"proposed": report.get("stop_words", []), "approved": approved}
+    found = store_stop_words(store)
+    result = {"proposed": list(found.proposed), "approved": found.approved}
     emit(result, as_json, lambda: "\n".join(stop_word_lines(result)))
 
 

@@ -61,5 +61,7 @@ def _percent(value: float | None) -> str:
     return "     n/a" if value is None else f"{100 * value:7.2f}%"
 
 
-def _spread(found: Mapping[str, float]) -> str:
+def _spread(found: Mapping[str, float | None]) -> str:
+    if found["mean"] is None or found["std"] is None:
+        return f"{'n/a':>16}"
     return f"{100 * found['mean']:9.2f} ±{100 * found['std']:5.2f}"

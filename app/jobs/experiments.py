@@ -20,7 +20,7 @@ import augment.render
 from app.config import Settings
 from app.jobs.bottlenecks import catalogue_images, ready_backbone
 from app.jobs.material import training_photos, with_bottlenecks
-from app.jobs.training import _plain
+from app.jobs.training import plain_metrics
 from app.store.database import transaction
 from app.store.media import MediaStore
 from app.store.tables import Category, Product
@@ -191,6 +191,6 @@ def write_result(home: Path, name: str, result: dict[str, Any]) -> Path:
     path = home / "experiments" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(_plain(result), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    temporary.write_text(json.dumps(plain_metrics(result), indent=1, ensure_ascii=False) + "\n", "utf-8")
     temporary.replace(path)
     return path

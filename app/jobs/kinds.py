@@ -20,7 +20,7 @@ from app.services.catalogue.importing import ImportReport, import_catalogue
 from app.services.catalogue.uploads import unpacked_catalogue, upload_folder
 from app.wiring import Container
 from models.backbone.locking import exclusive
-from models.errors import UsageError
+from models.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
     from app.jobs.bottlenecks import BottleneckReport
@@ -41,6 +41,9 @@ _FILLING_SHARE = 0.4
 _TRAINING_STEPS = 60
 """About how many steps a training names; only for the share of it that is done."""
 
+_WORDS_SHARE = 0.2
+"""How much of a retraining, at its end, words are."""
+
 
 def run_import(container: Container, job_id: UUID, payload: Mapping[str, Any], tell: Reporter) -> Outcome:
     """Import an upload; the photos it brought are then made known to the k-NN memory by a job of its own.
@@ -54,11 +57,22 @@ def run_import(container: Container, job_id: UUID, payload: Mapping[str, Any], t
     tell.step("checking the table")
     report = _imported(container, folder, payload, tell)
     tell.row_errors([problem.as_dict() for problem in report.problems])
-    if report.applied:
-        tell.step("asking the text model about what is lacking")
-        container.proposals.propose()
+    proposals = _proposals(container, tell) if report.applied else None
     follow_up = FollowUp("bottlenecks", {"originals_only": True}) if report.applied else None
-    return Outcome(_import_result(report), follow_up)
+    return Outcome({**_import_result(report), "proposals": proposals}, follow_up)
+
+
+def _proposals(container: Container, tell: Reporter) -> dict[str, int] | None:
+    """Ask the text model about what products lack; None where there is none, or it cannot be used: what the job was for
+    is done, and the next training mends that.
+    """
+    tell.step("asking the text model about what is lacking")
+    try:
+        made = container.proposals.propose()
+    except BundleError as error:
+        tell.step(f"nothing is proposed: {error}")
+        return None
+    return None if made is None else asdict(made)
 
 
 def _imported(container: Container, folder: Path, payload: Mapping[str, Any], tell: Reporter) -> ImportReport:
@@ -117,9 +131,18 @@ def run_bottlenecks(container: Container, job_id: UUID, payload: Mapping[str, An
     )
     fill = report.fill
     tell.row_errors(_failed(report))
+    # An import has asked already, without the photos that it brought.
+    proposals = _proposals(container, tell) if report.vectors else None
     told = {name: value for name, value in asdict(fill).items() if name != "failed"}
     return Outcome(
-        {"space": report.space, "weights": report.weights, "photos": report.photos, "vectors": report.vectors, **told}
+        {
+            "space": report.space,
+            "weights": report.weights,
+            "photos": report.photos,
+            "vectors": report.vectors,
+            **told,
+            "proposals": proposals,
+        }
     )
 
 
@@ -136,7 +159,7 @@ def run_train(container: Container, job_id: UUID, payload: Mapping[str, Any], te
 
 
 def run_retrain(container: Container, job_id: UUID, payload: Mapping[str, Any], tell: Reporter) -> Outcome:
-    """Bottlenecks of what is new, a challenger, the gate; begun again after it recorded, it only says what."""
+    """Bottlenecks of what is new, a challenger, the gate, words; begun again after it recorded, it goes on there."""
     from app.jobs.retrain import RetrainOptions, Told, retrain
 
     def filled(report: BottleneckReport) -> None:
@@ -146,7 +169,12 @@ def run_retrain(container: Container, job_id: UUID, payload: Mapping[str, Any], 
 
     tell.step("preparing the network; waiting where another run fills the cache")
     options = RetrainOptions(_options(payload), payload.get("promote", "auto"))
-    told = Told(_training(tell, _FILLING_SHARE), _filling(tell, _FILLING_SHARE), filled)
+    told = Told(
+        _training(tell, _FILLING_SHARE, 1.0 - _WORDS_SHARE),
+        _filling(tell, _FILLING_SHARE),
+        filled,
+        _training(tell, 1.0 - _WORDS_SHARE),
+    )
     report = retrain(container.settings, container.engine, container.media, options, told, job_id)
     return Outcome(report.to_json())
 
@@ -198,15 +226,15 @@ def _filling(tell: Reporter, share: float) -> Callable[[FillProgress], None]:
     return progress
 
 
-def _training(tell: Reporter, begin: float) -> Callable[[str], None]:
-    """Tells the steps of a training. begin: where in the whole job it begins."""
+def _training(tell: Reporter, begin: float, end: float = 1.0) -> Callable[[str], None]:
+    """Tells the steps of a training. begin, end: where in the whole job it begins, and where the next part does."""
     said = 0
 
     def say(line: str) -> None:
         nonlocal said
         said += 1
         tell.step(line)
-        tell.progress(begin + (1.0 - begin) * said / (said + _TRAINING_STEPS))
+        tell.progress(begin + (end - begin) * said / (said + _TRAINING_STEPS))
 
     return say
 

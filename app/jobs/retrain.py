@@ -17,7 +17,7 @@ from app.jobs.bottlenecks import BottleneckReport, fill_bottlenecks
 from app.jobs.gate import Promote, decide
 from app.jobs.material import gather
 from app.jobs.outbox import Filled, fill_space, published_when_complete
-from app.jobs.text import text_as_well
+from app.jobs.retrain_text import TextReport, retrain_texts
 from app.jobs.training import TrainOptions, TrainReport, made_bundle, predict_types, recorded
 from app.store.bundles import BundleStore, Gate, NewBundle
 from app.store.database import transaction
@@ -38,14 +38,13 @@ class RetrainOptions:
 class RetrainReport:
     """What came of it. gate: see ``app.store.bundles.Gate.to_json``.
 
-    bottlenecks: None where an earlier attempt had come to the end, and nothing was left to do. text: version of the
-    text model that was trained as well; None where the catalogue names too little.
+    bottlenecks: None where an earlier attempt had recorded the challenger, and only words were left to do.
     """
 
     trained: TrainReport
     gate: Mapping[str, Any]
     bottlenecks: BottleneckReport | None
-    text: str | None = None
+    text: TextReport
 
     @property
     def promoted(self) -> bool:
@@ -60,7 +59,7 @@ class RetrainReport:
             "space": self.trained.space,
             "promoted": self.promoted,
             **self.gate,
-            "text_model": self.text,
+            "text": self.text.to_json(),
             "bottlenecks": None if filled is None else _filled(filled),
             "data": self.trained.metrics.get("data", {}),
         }
@@ -68,11 +67,18 @@ class RetrainReport:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Whom to tell. say: each step. filling: how far the bottlenecks are. filled: when they are done."""
+    """Whom to tell. say: each step. filling: how far the bottlenecks are. filled: when they are done. words: each step
+    of what is done with words, at the end.
+    """
 
     say: Callable[[str], None] = lambda line: None
     filling: ProgressCallback | None = None
     filled: Callable[[BottleneckReport], None] = lambda report: None
+    words: Callable[[str], None] = lambda line: None
+
+
+Classified = tuple[TrainReport, Mapping[str, Any], BottleneckReport | None]
+"""What was trained, what the gate said, what was computed for it."""
 
 
 def retrain(
@@ -83,12 +89,21 @@ def retrain(
     told: Told | None = None,
     job_id: UUID | None = None,
 ) -> RetrainReport:
-    """Compute the bottlenecks that are missing, train a challenger, compare it with the champion, and decide.
+    """Compute the bottlenecks that are missing, train a challenger, compare it with the champion, and decide; then the
+    same with words (``app.jobs.retrain_text``), whatever was decided.
 
     The challenger is recorded whatever the gate says. job_id: as for ``train_and_publish``.
     :raise NotEnoughData: no photo has bottlenecks. :raise BackboneError: the backbone is not usable.
     """
     told = told or Told()
+    trained, gate, filled = _classifiers(settings, engine, media, options, told, job_id)
+    text = retrain_texts(settings, engine, media, trained.space, job_id, told.words)
+    return RetrainReport(trained, gate, filled, text)
+
+
+def _classifiers(
+    settings: Settings, engine: Engine, media: MediaStore, options: RetrainOptions, told: Told, job_id: UUID | None
+) -> Classified:
     bundles = BundleStore(settings.home)
     if (done := _done(engine, bundles, job_id)) is not None:
         return done
@@ -112,17 +127,17 @@ def retrain(
             told.say,
         )
     trained = TrainReport(bundle.version, bundle.space, bundles.path_for(bundle.version), bundle.metrics)
-    return RetrainReport(trained, gate.to_json(), filled, text_as_well(settings, engine, told.say))
+    return trained, gate.to_json(), filled
 
 
-def _done(engine: Engine, bundles: BundleStore, job_id: UUID | None) -> RetrainReport | None:
+def _done(engine: Engine, bundles: BundleStore, job_id: UUID | None) -> Classified | None:
     """What an earlier attempt at this job recorded."""
     done = None if job_id is None else recorded(engine, bundles, job_id)
     if done is None:
         return None
     trained, gate = done
     assert gate is not None, "what this kind of job records has been before the gate"
-    return RetrainReport(trained, gate, None)
+    return trained, gate, None
 
 
 def _settled(

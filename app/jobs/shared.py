@@ -1,45 +1,46 @@
-"""Train the shared space of words and photos on the catalogue, place every product in it, and put it into service."""
+"""Train the shared space of words and photos on the catalogue, place every product in it, and put it into service.
+
+A version is a folder (``HOME/shared/<version>``) and a row. ``HOME/shared/trials/<version>`` holds what was measured
+when it was made, to be asked again beside the next one.
+"""
 
 from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
-import numpy as np
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session, joinedload
 
 from app.config import Settings
-from app.jobs.bottlenecks import VARIANT_SEED, CatalogueImage, catalogue_images
-from app.jobs.training import _plain
+from app.jobs.shared_material import SharedMaterial, shared_material
+from app.jobs.training import plain_metrics
 from app.services.words import FOLDER, ServedWords, refresh_all_places, refresh_places
 from app.store import shared_vectors
-from app.store.bundles import new_version
+from app.store.bundles import new_version, short_name
 from app.store.database import transaction
+from app.store.decisions import Decision, read_decision, write_decision
 from app.store.media import MediaStore
-from app.store.spaces import find_space
 from app.store.tables import Product
-from augment.variants import ORIGINAL, VARIANT_NAMES
 from models.backbone.locking import exclusive
-from models.backbone.store import PreparedBackbone, find_backbone, load_backbone
-from models.errors import BackboneNotReady, NotEnoughData
+from models.backbone.store import PreparedBackbone
+from models.errors import BundleError
 from models.multimodal.shared_bundle import SharedBundle, SharedParts, write_shared
-from models.training.bottlenecks.cache import BottleneckCache, open_cache
-from models.training.bottlenecks.fill import fill_cache
-from models.training.bottlenecks.keys import BottleneckKey, variant_key
-from models.training.shared.data import Listing, SharedData, shared_data
-from models.training.shared.run import Planted, SharedOptions, train_shared
+from models.training.replacing import against, told
+from models.training.shared.replacing import compare_spaces
+from models.training.shared.run import SharedOptions, train_shared
 
 LOCK_FILE: Final = "training.lock"
-PLANTED: Final = 800
-"""Products of which another photo variant is computed, so that duplicates can be planted; less than a minute."""
+TRIALS: Final = "trials"
+HELD: Final = "held"
+"""In a trial's metrics: the skus that it has not seen."""
 
 _LIBRARIES: Final = ("keras", "numpy", "scikit-learn", "scipy", "sentencepiece", "tensorflow")
 
@@ -48,23 +49,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SharedTraining:
-    """What ``train_shared_space`` made. placed: products that lie in it."""
+    """What a training made. placed: products that lie in it, 0 where it was refused. decision: whether it is used, and
+    why; None where it was used without asking.
+    """
 
     version: str
     space: str
     folder: Path
     placed: int
     metrics: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SharedMaterial:
-    """What the catalogue and the bottleneck cache hold."""
-
-    backbone: PreparedBackbone
-    space_id: int
-    data: SharedData
-    planted: Planted
+    decision: Decision | None = None
 
 
 def train_shared_space(
@@ -84,42 +78,48 @@ def train_shared_space(
     with exclusive(folder / LOCK_FILE):
         _remove_leftovers(folder, engine)
         material = shared_material(settings, engine, media, say)
-        parts = train_shared(material.data, material.planted, options, say)
-        bundle = _written(folder, material.backbone, parts)
-        say("shared space: placing the products")
-        placed = publish_shared(engine, folder, bundle, material.space_id)
+        bundle = _made(folder, material, options, say)
+        placed = _published(engine, folder, bundle, material.space_id, say)
     return SharedTraining(bundle.version, bundle.space, folder / bundle.version, placed, bundle.metrics)
 
 
-def shared_material(
-    settings: Settings, engine: Engine, media: MediaStore, say: Say, planted: int = PLANTED
-) -> SharedMaterial:
-    """Read the catalogue's words and stored bottlenecks; computes a few photo variants where they are missing.
+def retrain_shared_space(
+    settings: Settings,
+    engine: Engine,
+    media: MediaStore,
+    job_id: UUID | None = None,
+    options: SharedOptions | None = None,
+    say: Say = lambda line: None,
+) -> SharedTraining:
+    """``train_shared_space``, but the version in service stays where the new one is worse on listings that neither has
+    seen.
 
-    planted: products of which another variant is wanted.
-    :raise NotEnoughData: the catalogue is empty. :raise BackboneError: see ``find_backbone``.
+    job_id: the job that this is done for. One job makes one version, however often it is begun.
+    :raise NotEnoughData, BackboneError: see ``train_shared_space``.
     """
-    prepared = find_backbone(settings.weights, settings.home)
-    space = prepared.space.identifier
-    with transaction(engine) as session:
-        space_id = find_space(session, space)
-        numbers, listings = _listings(session)
-        images = [image for image in catalogue_images(session, media) if image.image_id is not None]
-    if space_id is None:
-        raise BackboneNotReady(f"space {space} holds no bottlenecks; run `make train-bottlenecks` first")
-    if not listings:
-        raise NotEnoughData("the catalogue is empty; run `python -m app catalog import DIR` first")
-    row_of = {number: row for row, number in enumerate(numbers)}
-    with open_cache(settings.home, space) as cache:
-        stored = cache.contains([BottleneckKey(image.content_hash, ORIGINAL) for image in images])
-        there = [image for image, is_stored in zip(images, stored, strict=True) if is_stored]
-        if len(there) < len(images):
-            say(f"{len(images) - len(there):,} photos lack bottlenecks; `make train-bottlenecks` computes them")
-        rows = [row_of[image.product_id] for image in there]
-        hashes = [image.content_hash for image in there]
-        data = shared_data(listings, rows, cache.originals(hashes), hashes)
-        others = _planted(settings, cache, there, rows, planted, say)
-    return SharedMaterial(prepared, space_id, data, others)
+    folder = settings.home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / LOCK_FILE):
+        _remove_leftovers(folder, engine, job_id)
+        material = shared_material(settings, engine, media, say)
+        bundle = _of_job(folder, job_id, material.backbone.space.identifier, say)
+        if bundle is None:
+            bundle = _made(folder, material, options, say, job_id)
+        live = _live(engine)
+        decision = read_decision(folder / bundle.version)
+        # An earlier attempt may have decided and done it; what it decided against a version that is gone says nothing.
+        if decision is None or live not in (decision.champion, bundle.version):
+            decision = _decided(folder, bundle, live, material, settings.gate_max_drop)
+            write_decision(folder / bundle.version, decision)
+        placed = 0
+        if decision.decision == "promoted":
+            placed = (
+                _published(engine, folder, bundle, material.space_id, say)
+                if live != bundle.version
+                else _placed(engine)
+            )
+    say(f"shared space {bundle.version} {decision.decision}: {decision.reason}")
+    return SharedTraining(bundle.version, bundle.space, folder / bundle.version, placed, bundle.metrics, decision)
 
 
 def publish_shared(engine: Engine, folder: Path, bundle: SharedBundle, space_id: int) -> int:
@@ -141,75 +141,93 @@ def publish_shared(engine: Engine, folder: Path, bundle: SharedBundle, space_id:
     return placed
 
 
-def _listings(session: Session) -> tuple[list[int], list[Listing]]:
-    products = session.scalars(
-        select(Product).options(joinedload(Product.brand), joinedload(Product.category)).order_by(Product.id)
-    ).all()
-    found = [
-        Listing(
-            sku=product.sku,
-            name=product.name,
-            category=None if product.category is None else product.category.path,
-            type=product.type,
-            colour=product.colour,
-            brand=None if product.brand is None else product.brand.name,
-            month=None if product.listed_at is None else product.listed_at.astimezone(UTC).month,
-            group=product.group,
-            gtin=product.gtin,
-            restricted=product.restricted,
-        )
-        for product in products
-    ]
-    return [product.id for product in products], found
+def _published(engine: Engine, folder: Path, bundle: SharedBundle, space_id: int, say: Say) -> int:
+    say("shared space: placing the products")
+    placed = publish_shared(engine, folder, bundle, space_id)
+    for path in list((folder / TRIALS).glob("[!.]*")):
+        if path.name != bundle.version:
+            shutil.rmtree(path, ignore_errors=True)
+    return placed
 
 
-def _planted(
-    settings: Settings,
-    cache: BottleneckCache,
-    images: Sequence[CatalogueImage],
-    rows: Sequence[int],
-    count: int,
-    say: Say,
-) -> Planted:
-    """Another variant of ``count`` products' first photos, the eight variants in turn; stored like any other."""
-    first = {row: place for place, row in reversed(list(enumerate(rows)))}
-    places = np.array(sorted(first.values()), dtype=np.int64)
-    chosen = np.random.default_rng(0).permutation(places)[:count]
-    wanted = [(images[place], VARIANT_NAMES[i % len(VARIANT_NAMES)]) for i, place in enumerate(chosen)]
-    keys = [BottleneckKey(image.content_hash, variant_key(name, VARIANT_SEED)) for image, name in wanted]
-    lacking = [item for item, there in zip(wanted, cache.contains(keys), strict=True) if not there]
-    if lacking:
-        say(f"shared space: {len(lacking)} photo variants, to plant duplicates with")
-        backbone = load_backbone(settings.weights, settings.home, settings.runtime)
-        for name in VARIANT_NAMES:
-            photos = [image for image, variant in lacking if variant == name]
-            fill_cache(cache, photos, backbone, variants=(name,), seed=VARIANT_SEED, wait=True)
-    kept = np.flatnonzero(cache.contains(keys))
-    if not len(kept):
-        return Planted.none()
-    return Planted(np.array([rows[chosen[i]] for i in kept]), cache.get([keys[i] for i in kept]))
+def _live(engine: Engine) -> str | None:
+    with transaction(engine) as session:
+        live = shared_vectors.live_shared(session)
+    return None if live is None else live.version
 
 
-def _written(folder: Path, backbone: PreparedBackbone, parts: SharedParts) -> SharedBundle:
+def _placed(engine: Engine) -> int:
+    with transaction(engine) as session:
+        live = shared_vectors.live_shared(session)
+        return 0 if live is None else shared_vectors.count_places(session, live.id)
+
+
+def _made(
+    folder: Path, material: SharedMaterial, options: SharedOptions | None, say: Say, job_id: UUID | None = None
+) -> SharedBundle:
+    """Train and write a version with its trial, not yet in service. The caller holds the lock."""
+    parts = train_shared(material.data, material.planted, options, say)
     created = datetime.now(UTC)
-    version = new_version(created)
-    manifest = {
+    version = new_version(created, job_id)
+    manifest = _manifest(version, material.backbone, created)
+    if parts.trial is not None:  # first, so that a version is never without it
+        trial = SharedParts(parts.trial.shared, parts.trial.match, parts.trial.restricted, {HELD: list(parts.held)})
+        write_shared(folder / TRIALS / version, trial, manifest)
+    plain = SharedParts(parts.shared, parts.match, parts.restricted, plain_metrics(parts.metrics))
+    write_shared(folder / version, plain, manifest)
+    return SharedBundle.load(folder / version)
+
+
+def _manifest(version: str, backbone: PreparedBackbone, created: datetime) -> dict[str, Any]:
+    return {
         "version": version,
         "space": backbone.space.identifier,
         "weights": backbone.space.weights,
         "created_at": created.isoformat(timespec="seconds"),
         "libraries": {"python": platform.python_version(), **{name: library_version(name) for name in _LIBRARIES}},
     }
-    plain = SharedParts(parts.shared, parts.match, parts.restricted, _plain(parts.metrics))
-    write_shared(folder / version, plain, manifest)
-    return SharedBundle.load(folder / version)
 
 
-def _remove_leftovers(folder: Path, engine: Engine) -> None:
-    """What a training that was cut off left: versions that never went live. The caller holds the lock."""
+def _of_job(folder: Path, job_id: UUID | None, space: str, say: Say) -> SharedBundle | None:
+    """The version that an earlier attempt at the job wrote."""
+    for path in sorted(folder.glob(f"*-{short_name(job_id)}"), reverse=True) if job_id is not None else ():
+        with suppress(BundleError):  # one of other weights, or damaged since, is made again under another name
+            bundle = SharedBundle.load(path)
+            if bundle.space == space:
+                say(f"an earlier attempt has made shared space {bundle.version}: going on with it")
+                return bundle
+    return None
+
+
+def _decided(
+    folder: Path, bundle: SharedBundle, champion: str | None, material: SharedMaterial, max_drop: float
+) -> Decision:
+    """Compare a written version with the one in service. Nothing is written."""
+    if champion is None:
+        return Decision("promoted", "first shared space")
+    try:
+        before, after = (SharedBundle.load(folder / TRIALS / version) for version in (champion, bundle.version))
+    except BundleError as error:
+        return Decision("promoted", f"{champion} cannot be compared with: {error}", champion)
+    if before.space != bundle.space:
+        return Decision("promoted", f"{champion} reads the bottlenecks of other weights", champion)
+    held = frozenset(before.metrics[HELD]) & frozenset(after.metrics[HELD])
+    tables = compare_spaces(before.shared, after.shared, material.data, held)
+    worse = against(tables, max_drop)
+    if worse:
+        return Decision("refused", "; ".join(worse), champion, tables)
+    said = "; ".join(f"{name}: {told(row)}" for name, row in tables.items() if row["asked"])
+    return Decision("promoted", f"not worse: {said or 'nothing could be compared'}", champion, tables)
+
+
+def _remove_leftovers(folder: Path, engine: Engine, job_id: UUID | None = None) -> None:
+    """What a training that was cut off left: versions that never went live, but for those of this job. The caller holds
+    the lock.
+    """
     with transaction(engine) as session:
         kept = shared_vectors.remove_unfinished(session)
-    for path in folder.iterdir():
-        if path.is_dir() and path.name not in kept:
+    for path in [*folder.iterdir(), *(folder / TRIALS).glob("*")]:
+        is_of_job = job_id is not None and path.name.endswith(f"-{short_name(job_id)}")
+        if path.is_dir() and path.name not in kept | {TRIALS} and not (is_of_job and not path.name.startswith(".")):
             with suppress(OSError):
                 shutil.rmtree(path)

@@ -195,19 +195,19 @@ def _write(bundles: BundleStore, material: Material, trained: Trained, job_id: U
         material.split.save(folder / SPLIT_FILE)
         settings = {"vote": trained.vote.to_json(), "verdict": trained.verdict.to_json()}
         (folder / "settings.json").write_text(json.dumps(settings))
-        (folder / "metrics.json").write_text(json.dumps(_plain(trained.metrics)))
+        (folder / "metrics.json").write_text(json.dumps(plain_metrics(trained.metrics)))
         write_report(folder / "report.html", manifest, trained, lambda h: pictures[h].picture(), material.backbone)
 
     write_bundle(bundles.path_for(version), manifest, write)
     return bundles.path_for(version)
 
 
-def _plain(metrics: Any) -> Any:
+def plain_metrics(metrics: Any) -> Any:
     """Metrics as JSON allows them: NaN and infinity become null, numpy numbers plain ones."""
     if isinstance(metrics, dict):
-        return {str(name): _plain(value) for name, value in metrics.items()}
+        return {str(name): plain_metrics(value) for name, value in metrics.items()}
     if isinstance(metrics, list | tuple):
-        return [_plain(value) for value in metrics]
+        return [plain_metrics(value) for value in metrics]
     if isinstance(metrics, bool | np.bool_):
         return bool(metrics)
     if isinstance(metrics, np.integer):

@@ -1,208 +1,193 @@
 """What the text model proposes for products whose rows lack a type, category, colour or season.
 
-Nothing is written to a product before an administrator accepts it. What was accepted goes in again where a later import
-brings the same row without it: the catalogue's own word, once it says one, stands above any proposal.
+Nothing is written to a product before an administrator accepts it. What was accepted counts as said by the row where a
+later import brings the same row without it (``app.services.catalogue.accepted``): the catalogue's own word, once it
+says one, stands above any proposal. A proposal is decided once; whoever thinks better of it changes the product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Literal
 
-import numpy as np
-from sqlalchemy import Engine, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Engine, func
 from sqlalchemy.orm import Session
 
-from app.services.catalogue.vocabulary import category_key, chunks, ensure_categories
+from app.errors import CursorInvalid, ProposalDecided, ProposalNotFound, ProposalOutdated
+from app.services.catalogue.locking import own_product
+from app.services.catalogue.planning import colour_prediction
+from app.services.catalogue.vocabulary import category_key, ensure_categories
+from app.services.cursors import Cursors
+from app.services.proposing import Proposed, propose
+from app.services.words import ServedWords, SharedInService, refresh_places
+from app.store import proposals
+from app.store.answers import first_tokens
 from app.store.database import transaction
 from app.store.proposal_table import Proposal
-from app.store.tables import Product, ReferenceVector, Space
+from app.store.proposals import ProposalFilters, ProposalPosition
+from app.store.tables import Product
 from app.store.text import key
 from app.store.text_models import TextModelStore
-from models.errors import UsageError
-from models.multimodal.bundle import TextBundle
-from models.multimodal.classifier import CategoryAnswer, Listing
-from models.values import BOTTLENECK_SIZE, Float32
+from models.errors import PicktureError
 
-Field = Literal["type", "category", "colour", "season"]
-State = Literal["undecided", "accepted", "rejected"]
+ProposalAction = Literal["accept", "reject"]
 
-_BATCH: Final = 1000
+_LISTING = "proposals"
+_STATES = {"accept": "accepted", "reject": "rejected"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownProposal:
+    """A proposal as an administrator sees it. image_token: of the product's first photo."""
+
+    proposal: Proposal
+    product: Product
+    image_token: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProposalPage:
+    """A page, the surest first. undecided: how many wait in all."""
+
+    items: tuple[ShownProposal, ...]
+    next_cursor: str | None
+    undecided: int
 
 
 @dataclass(frozen=True, slots=True)
-class Proposed:
-    """What ``propose`` did. products: looked at; proposals: written; reapplied: accepted earlier, and lacking again."""
-
-    products: int
-    proposals: int
-    reapplied: int
-
-
-@dataclass(frozen=True, slots=True)
-class ListedProposal:
-    """One proposal as an administrator sees it."""
+class ProposalOutcome:
+    """What became of one proposal of many. error: why nothing was done."""
 
     id: int
-    sku: str
-    name: str | None
-    field: str
-    value: str
-    confidence: float
-    state: str
-    model_version: str
+    error: PicktureError | None
 
 
 class ProposalService:
-    """Proposes, lists and decides. Any thread may call."""
+    """Proposes, lists and decides. Any thread may call.
 
-    def __init__(self, engine: Engine, texts: TextModelStore) -> None:
+    words: the shared space, in which a product changes its place with its row; None for none.
+    """
+
+    def __init__(
+        self, engine: Engine, texts: TextModelStore, cursors: Cursors, words: SharedInService | None = None
+    ) -> None:
         self._engine = engine
         self._texts = texts
+        self._cursors = cursors
+        self._words = words
 
     def propose(self) -> Proposed | None:
         """Ask the text model about every product that lacks something; None where no model has been trained.
 
-        Undecided proposals are replaced; decided ones stay. What the model finds hard to tell is not proposed as type
-        or category. :raise BundleDamaged, BundleMismatch: the model cannot be used.
+        :raise BundleDamaged, BundleMismatch: the model cannot be used.
         """
-        if self._texts.current() is None:
-            return None
-        bundle = self._texts.load()
-        looked = written = 0
-        with transaction(self._engine) as session:
-            reapplied = _reapply(session)
-            lacking = session.scalars(select(Product.id).where(_lacks()).order_by(Product.id)).all()
-            for part in (lacking[start : start + _BATCH] for start in range(0, len(lacking), _BATCH)):
-                products = session.scalars(select(Product).where(Product.id.in_(part)).order_by(Product.id)).all()
-                answers = bundle.classifier.classify(_listing(session, products, bundle.space))
-                rows = [row for pair in zip(products, answers, strict=True) for row in _rows(*pair, bundle)]
-                looked, written = looked + len(products), written + _write(session, rows)
-        return Proposed(looked, written, reapplied)
+        return None if self._texts.current() is None else propose(self._engine, self._texts.load())
 
-    def listed(self, state: State = "undecided", limit: int = 100) -> list[ListedProposal]:
-        """The surest first. limit: 1..1000."""
-        if not 1 <= limit <= 1000:
-            raise UsageError(f"limit is {limit}; expected 1 to 1000")
-        query = (
-            select(Proposal, Product.sku, Product.name)
-            .join(Product, Product.id == Proposal.product_id)
-            .where(Proposal.state == state)
-            .order_by(Proposal.confidence.desc(), Proposal.id)
-            .limit(limit)
-        )
+    def page(self, filters: ProposalFilters, limit: int, cursor: str | None = None) -> ProposalPage:
+        """One page, the surest first. :raise CursorInvalid: not of this listing."""
+        request = {"state": filters.state, "field": filters.field}
+        after = None if cursor is None else _position(self._cursors.read(_LISTING, request, cursor))
         with transaction(self._engine) as session:
-            return [
-                ListedProposal(p.id, sku, name, p.field, p.value, p.confidence, p.state, p.model_version)
-                for p, sku, name in session.execute(query)
-            ]
+            found, position = proposals.list_proposals(session, filters, limit, after)
+            tokens = first_tokens(session, {listed.product.id for listed in found})
+            undecided = proposals.count_undecided(session)
+        following = None
+        if position is not None:
+            following = self._cursors.write(_LISTING, request, [position.confidence, position.id])
+        items = tuple(ShownProposal(item.proposal, item.product, tokens.get(item.product.id)) for item in found)
+        return ProposalPage(items, following, undecided)
 
-    def decide(self, ids: Sequence[int], *, accept: bool) -> int:
-        """Accept or reject undecided proposals; returns how many there were. An accepted one goes into its product
-        where that still lacks it, in the same transaction.
+    def item(self, proposal_id: int) -> ShownProposal:
+        """One proposal. :raise ProposalNotFound: none has this id."""
+        with transaction(self._engine) as session:
+            return _shown(session, proposal_id)
+
+    def decide(self, proposal_id: int, action: ProposalAction) -> ShownProposal:
+        """Accept or reject a proposal; the same decision again changes nothing. An accepted value is in its product,
+        and in the product's place among words, when the transaction ends.
+
+        :raise ProposalNotFound: none has this id, or it was withdrawn since. :raise ProposalDecided: the other thing
+        was decided before. :raise ProposalOutdated: to be accepted, and the product says something itself by now.
         """
-        state = "accepted" if accept else "rejected"
+        words = None if self._words is None else self._words.now()
         with transaction(self._engine) as session:
-            decided = session.scalars(
-                update(Proposal)
-                .where(Proposal.id.in_(ids), Proposal.state == "undecided")
-                .values(state=state, decided_at=func.now())
-                .returning(Proposal.id)
-            ).all()
-            if accept:
-                _reapply(session, decided)
-        return len(decided)
+            _decide(session, proposal_id, action, words)
+            return _shown(session, proposal_id)
+
+    def decide_many(self, ids: Sequence[int], action: ProposalAction) -> tuple[ProposalOutcome, ...]:
+        """Decide on many proposals alike, each in a transaction of its own.
+
+        :raise DatabaseError: the database does not answer; what was decided until then stays.
+        """
+        return tuple(self._one_of_many(proposal_id, action) for proposal_id in dict.fromkeys(ids))
+
+    def _one_of_many(self, proposal_id: int, action: ProposalAction) -> ProposalOutcome:
+        try:
+            self.decide(proposal_id, action)
+        except (ProposalNotFound, ProposalDecided, ProposalOutdated) as error:
+            return ProposalOutcome(proposal_id, error)
+        return ProposalOutcome(proposal_id, None)
 
 
-def _lacks() -> Any:
-    return or_(
-        Product.type_key.is_(None),
-        Product.category_id.is_(None),
-        Product.colour_key.is_(None),
-        Product.listed_at.is_(None),
-    )
-
-
-def _listing(session: Session, products: Sequence[Product], space: str) -> Listing:
-    """The products with the mean of their photos' vectors in the k-NN memory, as training saw them."""
-    found: dict[int, list[Float32]] = {}
-    vectors = (
-        select(ReferenceVector.product_id, ReferenceVector.raw)
-        .join(Space, Space.id == ReferenceVector.space_id)
-        .where(Space.identifier == space, ReferenceVector.product_id.in_([product.id for product in products]))
-    )
-    for product_id, raw in session.execute(vectors):
-        found.setdefault(product_id, []).append(np.asarray(raw.to_numpy(), np.float32))
-    images = np.zeros((len(products), BOTTLENECK_SIZE), np.float32)
-    for row, product in enumerate(products):
-        if product.id in found:
-            mean = np.mean(found[product.id], axis=0)
-            images[row] = mean / max(float(np.linalg.norm(mean)), 1e-12)
-    return Listing(
-        tuple(product.name or "" for product in products),
-        images,
-        np.array([product.id in found for product in products], dtype=bool),
-        tuple(product.source for product in products),
-        tuple(product.mall_category for product in products),
-    )
-
-
-def _rows(product: Product, answer: CategoryAnswer, bundle: TextBundle) -> Iterable[dict[str, Any]]:
-    """What is proposed for one product, as rows of the table."""
-    wanted: list[tuple[str, str | None, float]] = []
-    if answer.answered and answer.ranked:
-        best = answer.ranked[0]
-        if product.type_key is None:
-            wanted.append(("type", best.label, best.score))
-        if product.category_id is None:
-            wanted.append(("category", answer.category, best.score))
-    for field, lacking in (("colour", product.colour_key is None), ("season", product.listed_at is None)):
-        if lacking and field in answer.further:
-            wanted.append((field, answer.further[field].label, answer.further[field].score))
-    for field, value, confidence in wanted:
-        if value is not None:
-            yield {
-                "product_id": product.id,
-                "field": field,
-                "value": value,
-                "confidence": confidence,
-                "model_version": bundle.version,
-            }
-
-
-def _write(session: Session, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert proposals, and replace undecided ones; returns how many."""
-    written = 0
-    for part in chunks(rows):
-        statement = insert(Proposal).values(list(part))
-        changed = {name: statement.excluded[name] for name in ("value", "confidence", "model_version")}
-        statement = statement.on_conflict_do_update(
-            index_elements=[Proposal.product_id, Proposal.field], set_=changed, where=Proposal.state == "undecided"
+def _decide(session: Session, proposal_id: int, action: ProposalAction, words: ServedWords | None) -> None:
+    found = proposals.find_proposal(session, proposal_id)
+    if found is None:
+        raise _not_found(proposal_id)
+    # The product first, as whoever deletes one has it: its proposals go with it.
+    own_product(session, found.product.sku)
+    found = proposals.find_proposal(session, proposal_id, lock=True)
+    if found is None:
+        raise _not_found(proposal_id)
+    proposal, state = found.proposal, _STATES[action]
+    if proposal.state == state:
+        return
+    if proposal.state != "undecided":
+        raise ProposalDecided(
+            f"proposal {proposal_id} was {proposal.state} before; change the product itself "
+            f"(PUT /v1/admin/products/{found.product.sku})"
         )
-        written += len(session.scalars(statement.returning(Proposal.id)).all())
-    return written
-
-
-def _reapply(session: Session, ids: Sequence[int] | None = None) -> int:
-    """Write accepted values into products that lack them; returns how many. ids: of proposals; all by default."""
-    accepted = select(Proposal).where(Proposal.state == "accepted", Proposal.field != "season")
-    if ids is not None:
-        accepted = accepted.where(Proposal.id.in_(ids))
-    proposals = session.scalars(accepted).all()
-    paths = ensure_categories(session, [p.value for p in proposals if p.field == "category"])
-    written = 0
-    for proposal in proposals:
-        product = session.get_one(Product, proposal.product_id)
-        if proposal.field == "type" and product.type_key is None:
-            product.type, product.type_key = proposal.value, key(proposal.value)
-        elif proposal.field == "colour" and product.colour_key is None:
-            product.colour, product.colour_key = proposal.value, key(proposal.value)
-        elif proposal.field == "category" and product.category_id is None:
-            product.category_id = paths[category_key(proposal.value) or ""]
-        else:
-            continue
-        written += 1
+    if action == "accept":
+        _write(session, found.product, proposal)
+        refresh_places(session, words, [found.product.id])
+    proposal.state, proposal.decided_at = state, func.now()
     session.flush()
-    return written
+
+
+def _write(session: Session, product: Product, proposal: Proposal) -> None:
+    """Give the product the value, as an import of a row with it would. :raise ProposalOutdated: it says one itself."""
+    value, field = proposal.value, proposal.field
+    if getattr(product, "category_id" if field == "category" else field) is not None:
+        raise ProposalOutdated(
+            f"product {product.sku!r} says its {field} itself by now; reject proposal {proposal.id}, or leave it: the "
+            "next import withdraws it"
+        )
+    if field == "category":
+        product.category_id = ensure_categories(session, [value])[category_key(value) or ""]
+    else:
+        setattr(product, field, value)
+    if field in ("type", "colour"):
+        setattr(product, f"{field}_key", key(value))
+    if field == "colour":
+        for name, nothing in colour_prediction(None, None).items():
+            setattr(product, name, nothing)
+    session.flush()
+
+
+def _shown(session: Session, proposal_id: int) -> ShownProposal:
+    found = proposals.find_proposal(session, proposal_id)
+    if found is None:
+        raise _not_found(proposal_id)
+    token = first_tokens(session, [found.product.id]).get(found.product.id)
+    return ShownProposal(found.proposal, found.product, token)
+
+
+def _position(values: list[object]) -> ProposalPosition:
+    match values:
+        case [float() | int() as confidence, int(number)]:
+            return ProposalPosition(float(confidence), number)
+    raise CursorInvalid("the cursor is of an older version; start at the first page")
+
+
+def _not_found(proposal_id: int) -> ProposalNotFound:
+    return ProposalNotFound(f"there is no proposal {proposal_id}; GET /v1/admin/proposals lists those there are")

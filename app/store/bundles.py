@@ -71,10 +71,11 @@ def new_version(created: datetime, job_id: UUID | None = None) -> str:
     ``20261121T222808944Z``, ``20261121T222808944Z-0dd124120a24``.
     """
     moment = created.strftime("%Y%m%dT%H%M%S%f")[:18] + "Z"
-    return moment if job_id is None else f"{moment}-{_short(job_id)}"
+    return moment if job_id is None else f"{moment}-{short_name(job_id)}"
 
 
-def _short(job_id: UUID) -> str:
+def short_name(job_id: UUID) -> str:
+    """How a job shows in the names of versions that it makes."""
     return job_id.hex[:12]
 
 
@@ -141,7 +142,7 @@ class BundleStore:
 
         A job that was ended between writing and recording finds here what it need not make again.
         """
-        found = [path for path in self.folder.glob(f"*-{_short(job_id)}") if _VERSION.fullmatch(path.name)]
+        found = [path for path in self.folder.glob(f"*-{short_name(job_id)}") if _VERSION.fullmatch(path.name)]
         return sorted(found, reverse=True)
 
     def remove_leftovers(self) -> None:

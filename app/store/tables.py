@@ -133,6 +133,7 @@ class Product(Base):
     type_key: Mapped[str | None] = mapped_column(Text)
     colour: Mapped[str | None] = mapped_column(Text)
     colour_key: Mapped[str | None] = mapped_column(Text)
+    season: Mapped[str | None] = mapped_column(Text)
     predicted_type: Mapped[str | None] = mapped_column(Text)
     predicted_type_key: Mapped[str | None] = mapped_column(Text)
     predicted_type_confidence: Mapped[float | None] = mapped_column(REAL)

@@ -2,6 +2,7 @@
 
 manifest.json  subwords.model  network-0.npz, network-1.npz ...  malls.npz
 settings.json  architectures, answers, calibration, sources, paths, category words        metrics.json
+report.html    for people, where there is one
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from models.multimodal.network import Architecture, Network
 from models.multimodal.sources import Malls
 from models.multimodal.stop_words import from_lists, to_lists
 from models.multimodal.subwords import Subwords
+
+REPORT: Final = "report.html"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +47,9 @@ class TextBundle:
     metrics: dict[str, Any]
 
 
-def save_text_bundle(folder: Path, manifest: dict[str, Any], bundle: TextBundle) -> None:
-    """Write the folder atomically. manifest: version, space, created_at and what else people want to know.
+def save_text_bundle(folder: Path, manifest: dict[str, Any], bundle: TextBundle, report: str | None = None) -> None:
+    """Write the folder atomically. manifest: version, space, created_at and what else people want to know. report: a
+    page, HTML.
 
     :raise BundleMismatch: the version exists.
     """
@@ -72,6 +76,8 @@ def save_text_bundle(folder: Path, manifest: dict[str, Any], bundle: TextBundle)
         }
         (into / "settings.json").write_text(json.dumps(settings, ensure_ascii=False), "utf-8")
         (into / "metrics.json").write_text(json.dumps(bundle.metrics, ensure_ascii=False), "utf-8")
+        if report is not None:
+            (into / REPORT).write_text(report, "utf-8")
 
     write_bundle(folder, manifest, write)
 

@@ -100,12 +100,17 @@ class SharedBundle:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedParts:
-    """What goes into a version."""
+    """What goes into a version.
+
+    trial: what was measured, which has not seen the listings of the skus ``held``; None where nothing was measured.
+    """
 
     shared: SharedSpace
     match: MatchModel | None
     restricted: RestrictedModel | None
     metrics: Mapping[str, Any]
+    trial: SharedParts | None = None
+    held: tuple[str, ...] = ()
 
 
 def write_shared(folder: Path, parts: SharedParts, manifest: Mapping[str, Any]) -> str:

@@ -53,9 +53,9 @@ Progress = Callable[[str], None]
 
 _TYPE_PARTS = 5
 
-BLAS_THREADS = 2
-"""Threads of a matrix product in fitting. OpenBLAS waits actively: on four shared cores, four threads took
-five times as long as two, and one was hardly slower than two (docs/decisions/0006-svm-solver.md)."""
+BLAS_THREADS = 1
+"""Threads of linear algebra in fitting. OpenBLAS waits actively: two threads that share a core factorise a matrix
+34 times slower than one, and with cores to spare they gain little (docs/decisions/0006-svm-solver.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

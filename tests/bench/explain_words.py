@@ -9,7 +9,6 @@ PICKTURE_HOME.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,8 @@ from typing import Any, Final
 import numpy as np
 
 from app.config import Settings
+from app.services.catalogue.reading import read_table
+from app.services.catalogue.rows import check_rows
 from app.services.name_shares import name_shares, score_of
 from app.store.text_models import TextModelStore
 from models.explain import deletion_order
@@ -40,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     settings = Settings.from_env()
     classifier = TextModelStore(settings.home).load().classifier
-    with (options.directory / "products.csv").open(encoding="utf-8", newline="") as file:
-        names = sorted({row["name"] for row in csv.DictReader(file) if len(row["name"].split()) >= _LEAST_WORDS})
+    listed = check_rows(read_table(options.directory).records, settings.currency).rows
+    names = sorted({row.name for row in listed if row.name and len(row.name.split()) >= _LEAST_WORDS})
     if not names:
         print(f"{options.directory} has no name of {_LEAST_WORDS} words", file=sys.stderr)
         return 1

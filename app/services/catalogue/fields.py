@@ -25,6 +25,7 @@ MAX_LENGTH = {
     "category": 800,
     "type": 200,
     "colour": 200,
+    "season": 200,
     "description": 20_000,
     "source": 500,
     "group": MAX_SKU_LENGTH,

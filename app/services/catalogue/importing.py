@@ -27,6 +27,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from app.errors import CatalogueChanged, DatabaseUnavailable
+from app.services.catalogue.accepted import with_accepted
 from app.services.catalogue.archives import opened_catalogue
 from app.services.catalogue.errors import ImportBusy
 from app.services.catalogue.locking import own_catalogue
@@ -168,9 +169,9 @@ class _Planned:
         decoded: Mapping[Path, DecodedPhoto] = {}
         new_media: set[str] = set()
         for _ in range(_ATTEMPTS):
-            known = self._known()
+            known, checked = self._known()
             plan = make_plan(
-                self.directory, self.checked, known, self.media, write=write, progress=progress, decoded=decoded
+                self.directory, checked, known, self.media, write=write, progress=progress, decoded=decoded
             )
             decoded = plan.decoded
             new_media.update(plan.new_media)
@@ -191,9 +192,10 @@ class _Planned:
                 if not photo_in_use(session, content_hash):
                     self.media.delete(content_hash)
 
-    def _known(self) -> dict[str, KnownProduct]:
+    def _known(self) -> tuple[dict[str, KnownProduct], CheckedRows]:
+        """The products as they are, and the rows with what was accepted for them."""
         with transaction(self.engine) as session:
-            return load_known(session, self._skus())
+            return load_known(session, self._skus()), with_accepted(session, self.checked)
 
     def _skus(self) -> list[str]:
         return [row.sku for row in self.checked.rows]

@@ -18,7 +18,7 @@ from app.store.answers import first_photo_at
 from app.store.tables import Image, Product, ReferenceVector
 from models.values import ClassifierName
 
-_TEXTS = ("sku", "name", "type", "colour", "description", "source", "group", "gtin", "url")
+_TEXTS = ("sku", "name", "type", "colour", "season", "description", "source", "group", "gtin", "url")
 _FURTHER = ("mall_category", "catalogue_id", "restricted", "available", "currency")
 _ETAG_CHARACTERS = 32
 

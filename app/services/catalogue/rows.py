@@ -62,6 +62,7 @@ class ProductRow:
     listed_at: datetime | None = None
     catalogue_id: str | None = None
     restricted: bool | None = None
+    season: str | None = None
 
 
 COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(ProductRow) if item.name != "line")
@@ -73,7 +74,7 @@ def _text(name: str) -> Callable[[str], str]:
 
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
-    **{name: _text(name) for name in ("name", "brand", "type", "colour", "source", "gtin")},
+    **{name: _text(name) for name in ("name", "brand", "type", "colour", "season", "source", "gtin")},
     **{name: _text(name) for name in ("mall_category", "catalogue_id", "group")},
     "sku": parse.parse_sku,
     "description": lambda value: parse.parse_description(value, parse.MAX_LENGTH["description"]),

@@ -48,6 +48,7 @@ _PLAIN = [
     "listed_at",
     "catalogue_id",
     "restricted",
+    "season",
 ]
 """Fields that a row and the table share by name."""
 

@@ -21,6 +21,7 @@ from models.training.shared.data import Ints, SharedData
 from models.training.shared.learner import Encoders, SharedSettings, fit_encoders
 from models.training.shared.measures import (
     Gallery,
+    found_by_name,
     held_out,
     named_attribute,
     names_to_products,
@@ -98,25 +99,19 @@ def _measured(encoders: Encoders, data: SharedData, rows: Ints, seed: int) -> di
     everything = [data.listings[row] for row in rows]
     names = Gallery(everything, encode([listing.name or "" for listing in everything]))
     random = np.random.default_rng(seed)
-    # A held-out name asks for the photo of its own product: the question that the names are learned by.
-    own = encode([listing.name or "" for listing in listings])
     attributes = [listing.slots() for listing in listings]
     return {
         "type": _number(pictures["type"]["precision"]),
         "type_colour": _number(pictures["type_colour"]["precision"]),
-        "name_to_photo": _recall(own, photos, data.groups[shown]),
+        "name_to_photo": _share(found_by_name(photos, listings, data.groups[shown], encode)),
         "reworded_name": _number(names_to_products(names, encode, lambda name: reword(name, random))["found"]),
         "type_named": _number(named_attribute(photos, [told.get("type") for told in attributes], encode)["top1"]),
         "colour_named": _number(named_attribute(photos, [told.get("colour") for told in attributes], encode)["top1"]),
     }
 
 
-def _recall(texts: Any, photos: Any, groups: Ints) -> float:
-    """Share of names whose own product's photo is among the ten nearest."""
-    if not len(texts):
-        return float("nan")
-    nearest = np.argsort(-(texts @ photos.T), axis=1, kind="stable")[:, :10]
-    return float((groups[nearest] == groups[:, None]).any(axis=1).mean())
+def _share(found: Ints) -> float:
+    return float(found.mean()) if len(found) else float("nan")
 
 
 def _unseen_types(data: SharedData, settings: SharedSettings) -> list[dict[str, float]]:

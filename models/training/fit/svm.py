@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import qr
 from scipy.optimize import minimize
 
 from models.classifiers.svm import SvmClassifier
@@ -143,6 +144,6 @@ def _strongest(design: Float32) -> tuple[Float32, Float32]:
     k = min(_DIRECTIONS, len(moments))
     basis = np.random.default_rng(0).standard_normal((len(moments), k), dtype=np.float32)
     for _ in range(_SUBSPACE_ITERATIONS):
-        basis = np.linalg.qr(moments @ basis)[0]
+        basis, _ = qr(moments @ basis, mode="economic", overwrite_a=True, check_finite=False)
     values, rotation = np.linalg.eigh(basis.T @ (moments @ basis))
     return np.maximum(values, 0.0).astype(np.float32), np.asarray(basis @ rotation, dtype=np.float32)

@@ -33,7 +33,7 @@ def write_evaluation_report(
     their path instead of a content hash; load: path -> bytes.
     """
     show = Thumbnails(load)
-    page = _template("evaluation.html.j2").render(
+    page = page_template("evaluation.html.j2").render(
         result=result,
         confusions=confusions(photos, show),
         misses=examples(photos, show, hit=False),
@@ -59,7 +59,7 @@ def write_report(
     heat = None
     if backbone is not None and trained.fcn is not None:
         heat = HeatPictures(load, backbone, trained.fcn, THUMBNAIL_EDGE)
-    page = _template("training.html.j2").render(
+    page = page_template("training.html.j2").render(
         manifest=manifest,
         metrics=metrics,
         care=care,
@@ -75,7 +75,8 @@ def write_report(
     path.write_text(page, encoding="utf-8")
 
 
-def _template(name: str) -> Template:
+def page_template(name: str) -> Template:
+    """A page of the folder ``templates``."""
     environment = Environment(
         autoescape=True,
         trim_blocks=True,

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from models.errors import UsageError
 from models.multimodal.names import normalise, stem
+from models.multimodal.seasons import season_of
 from models.values import BOTTLENECK_SIZE, Float32
 
 SLOTS: Final = ("large", "medium", "small", "type", "colour", "brand", "season")
@@ -27,7 +28,6 @@ SAME_PHOTO_COSINE: Final = 0.99
 Stricter than a twin's 0.985 (``models.training.care.twins``): studio photos of plain goods come that near."""
 
 _BLOCK: Final = 1024
-_SEASONS: Final = ("winter", "spring", "summer", "fall")
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -38,6 +38,7 @@ class Listing:
     """One product of the catalogue in words. group, gtin: what the shop itself says of listings that are one product.
 
     category: a path, ``Apparel > Topwear > Shirts``. month: 1..12 of ``listed_at``. restricted: the operator's flag.
+    season: as the catalogue calls it; by the month where it does not.
     """
 
     sku: str
@@ -50,6 +51,7 @@ class Listing:
     group: str | None = None
     gtin: str | None = None
     restricted: bool | None = None
+    season: str | None = None
 
     def slots(self) -> Mapping[str, str]:
         """Slot -> normalised words, of those that are known."""
@@ -58,7 +60,7 @@ class Listing:
         told = dict(zip(SLOTS, levels[:2], strict=False)) if len(levels) > 1 else {}
         if levels:
             told["small"] = levels[-1]
-        season = None if self.month is None else _SEASONS[self.month % 12 // 3]
+        season = self.season or (None if self.month is None else season_of(self.month))
         for slot, value in (("type", self.type), ("colour", self.colour), ("brand", self.brand), ("season", season)):
             if value is not None and normalise(value):
                 told[slot] = normalise(value)

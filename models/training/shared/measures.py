@@ -6,6 +6,7 @@ the gallery holds at least ``LEAST_RELEVANT`` answers, and each counts the same 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,15 +59,40 @@ def _queries(listings: Sequence[Listing]) -> Mapping[str, list[str | None]]:
 
 
 def _asked(gallery: Gallery, encode: Encode, keys: Sequence[str | None]) -> dict[str, Any]:
+    hits = _hits(gallery, encode, keys)
+    precision = float(np.mean(list(hits.values()))) / AT if hits else None
+    return {"queries": len(hits), "precision": precision}
+
+
+def query_hits(gallery: Gallery, encode: Encode) -> dict[str, int]:
+    """Words for a type, and for a type and a colour -> how many of the first ``AT`` products they fit."""
+    kinds = _queries(gallery.listings)
+    return {
+        words: hits for name in ("type", "type_colour") for words, hits in _hits(gallery, encode, kinds[name]).items()
+    }
+
+
+def found_by_name(photos: Float32, listings: Sequence[Listing], groups: Ints, encode: Encode) -> Ints:
+    """1 where a listing's name brings its own product's photo among the first ``AT``, else 0: int (n,).
+
+    photos: float32 (n, d), the listings' photos in the shared space. groups: int (n,), equal for one product.
+    """
+    if not len(listings):
+        return np.zeros(0, np.int64)
+    texts = encode([listing.name or "" for listing in listings])
+    nearest = np.argsort(-(texts @ photos.T), axis=1, kind="stable")[:, :AT]
+    return (groups[nearest] == groups[:, None]).any(axis=1).astype(np.int64)
+
+
+def _hits(gallery: Gallery, encode: Encode, keys: Sequence[str | None]) -> dict[str, int]:
     told = np.array([key or "" for key in keys])
     names, counts = np.unique(told, return_counts=True)
     asked = [str(name) for name, count in zip(names, counts, strict=True) if name and count >= LEAST_RELEVANT]
     if not asked:
-        return {"queries": 0, "precision": None}
+        return {}
     scores = encode(asked) @ gallery.vectors.T
     nearest = np.argsort(-scores, axis=1, kind="stable")[:, :AT]
-    right = [float((told[row] == name).mean()) for name, row in zip(asked, nearest, strict=True)]
-    return {"queries": len(asked), "precision": float(np.mean(right))}
+    return {name: int((told[row] == name).sum()) for name, row in zip(asked, nearest, strict=True)}
 
 
 def names_to_products(gallery: Gallery, encode: Encode, respell: Callable[[str], str] = str) -> dict[str, Any]:
@@ -167,3 +193,16 @@ def held_out(groups: Ints, share: float, seed: int) -> Bools:
     out[order[np.cumsum(sizes) - sizes < share * len(groups)]] = True
     found: Bools = out[codes]
     return found
+
+
+def held_out_for_good(groups: Ints, skus: Sequence[str], share: float) -> Bools:
+    """``held_out`` by a hash of each product's first sku: a listing keeps its side as the catalogue grows, so that two
+    trainings can be asked about listings that neither has seen.
+    """
+    first: dict[int, str] = {}
+    for group, sku in zip(groups.tolist(), skus, strict=True):
+        first[group] = min(sku, first.get(group, sku))
+    is_out = {
+        group: int(hashlib.sha256(sku.encode()).hexdigest()[:8], 16) < share * 2**32 for group, sku in first.items()
+    }
+    return np.array([is_out[group] for group in groups.tolist()], dtype=bool)

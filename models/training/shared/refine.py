@@ -62,6 +62,7 @@ class Tasks:
         self._text = text
         self._random = np.random.default_rng(seed)
         self._slots = {slot: self._facts.codes[:, SLOTS.index(slot)] for slot in ("type", "colour", "brand")}
+        self._values = {slot: self._values_by_kept(slot) for slot in _KEPT}
         self._usable = {slot: self._candidates(slot) for slot in _KEPT}
 
     @property
@@ -72,9 +73,14 @@ class Tasks:
     def _candidates(self, slot: str) -> Ints:
         """Photos of whose kept value there are at least two values of the slot."""
         own, kept = self._slots[slot], self._slots[_KEPT[slot]]
+        several = [k for k, values in self._values[slot].items() if len(values) > 1]
+        return np.flatnonzero((own >= 0) & np.isin(kept, several))
+
+    def _values_by_kept(self, slot: str) -> dict[int, Ints]:
+        """For each value of the kept column, the slot's values that some photo has together with it, ascending."""
+        own, kept = self._slots[slot], self._slots[_KEPT[slot]]
         known = (own >= 0) & (kept >= 0)
-        several = {k for k in np.unique(kept[known]) if len(np.unique(own[known & (kept == k)])) > 1}
-        return np.flatnonzero(known & np.isin(kept, list(several)))
+        return {int(k): np.unique(own[known & (kept == k)]) for k in np.unique(kept[known])}
 
     def draw(self, count: int, gallery: int) -> tuple[Float32, Float32, Float32, Float32]:
         """(photos (b, d), words (b, d), gallery (g, d), what fits (b, g)), b <= count."""
@@ -84,8 +90,8 @@ class Tasks:
         for slot in self._random.choice(names, count, p=shares / shares.sum()):
             row = int(self._random.choice(self._usable[slot]))
             own, kept = self._slots[slot], self._slots[_KEPT[slot]]
-            values = np.unique(own[(kept == kept[row]) & (own >= 0) & (own != own[row])])
-            chosen.append((row, str(slot), int(self._random.choice(values))))
+            values = self._values[slot][int(kept[row])]
+            chosen.append((row, str(slot), int(self._random.choice(values[values != own[row]]))))
         shown = self._random.choice(len(self._photos), min(gallery, len(self._photos)), replace=False)
         fits = np.zeros((count, len(shown)), np.float32)
         for place, (row, slot, value) in enumerate(chosen):

@@ -25,7 +25,7 @@ from models.training.shared.learner import SharedSettings, fit_encoders
 from models.training.shared.matching import Side, duplicate_measures, fit_match
 from models.training.shared.measures import (
     Gallery,
-    held_out,
+    held_out_for_good,
     named_attribute,
     names_to_products,
     refined,
@@ -48,7 +48,6 @@ NAME_SHARE: Final = 0.6
 
 HELD_OUT: Final = 0.2
 _REFINE_COLOURS: Final = 8
-_SPLIT_SEED: Final = 7
 
 Say = Callable[[str], None]
 
@@ -98,19 +97,23 @@ def train_shared(
     everything = np.arange(len(data))
     metrics: dict[str, Any] = {"data": _facts(data, planted)}
     unseen: RestrictedModel | None = None
+    trial: SharedParts | None = None
+    held: tuple[str, ...] = ()
     if options.measure:
-        out = held_out(data.groups, HELD_OUT, _SPLIT_SEED)
+        out = held_out_for_good(data.groups, [listing.sku for listing in data.listings], HELD_OUT)
         say("shared space: learning from four fifths of the products, to measure on the others")
         learned = learn(data, everything[~out], planted, options, say)
         metrics["measured"] = measure(learned, data, everything[out], planted, options.seed)
         unseen = _recalibrated(learned, data, everything[out])
+        trial = SharedParts(learned.shared, learned.match, unseen, {})
+        held = tuple(data.listings[row].sku for row in everything[out])
     say("shared space: learning from all products")
     final = learn(data, everything, planted, options, say)
     restricted = final.restricted
     if restricted is not None and unseen is not None:
         restricted = replace(restricted, thresholds=unseen.thresholds)
     metrics["losses"] = [list(pair) for pair in final.losses]
-    return SharedParts(final.shared, final.match, restricted, metrics)
+    return SharedParts(final.shared, final.match, restricted, metrics, trial, held)
 
 
 def learn(data: SharedData, rows: Ints, planted: Planted, options: SharedOptions, say: Say) -> Learned:

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from models.errors import UsageError
 from models.multimodal.features import EncodedNames, NameFeatures
 from models.multimodal.names import CategoryWords
+from models.multimodal.seasons import season_of
 from models.values import BOTTLENECK_SIZE, Float32
-
-SEASONS: Final = ("Spring", "Summer", "Fall", "Winter")
-"""By the month a row was listed in: March to May, June to August, September to November, December to February."""
 
 UNKNOWN: Final = -1
 """The code of a value that the row does not give, or that nobody taught."""
@@ -29,7 +27,7 @@ class TextRows:
 
     labels: what keeps rows together in a split (variants of one product). months: "2012-06", when it was listed.
     image_rows: intp (n,), which row of ``images`` shows it, ``UNKNOWN`` for none. images: float32 (m, 2048), of unit
-    length.
+    length. given_seasons: as the catalogue calls them.
     """
 
     skus: tuple[str, ...]
@@ -42,6 +40,7 @@ class TextRows:
     sources: tuple[str | None, ...]
     mall_categories: tuple[str | None, ...]
     months: tuple[str | None, ...]
+    given_seasons: tuple[str | None, ...]
     image_rows: Codes
     images: Float32
 
@@ -77,13 +76,12 @@ class TextRows:
         return found
 
     def seasons(self) -> tuple[str | None, ...]:
-        """Of ``SEASONS``, each row's."""
-        return tuple(None if month is None else season_of(month) for month in self.months)
-
-
-def season_of(month: str) -> str:
-    """The season of "2012-06"."""
-    return SEASONS[(int(month[5:7]) // 3 - 1) % 4]
+        """Each row's, as the catalogue calls it; by the month it was listed in where no row gives one. A shop's own
+        words and ours for the months are never mixed.
+        """
+        if any(season is not None for season in self.given_seasons):
+            return self.given_seasons
+        return tuple(None if month is None else season_of(int(month[5:7])) for month in self.months)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,6 @@ from models.training.text.confusions import category_report
 from models.training.text.evaluate import evaluate_text, probabilities_of, shown_as
 from models.training.text.learn import learn
 from models.training.text.rows import (
-    SEASONS,
     Answers,
     Codes,
     TextRows,
@@ -60,12 +59,17 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedText:
-    """What ``train_text`` made. counts: training rows of each type; metrics: see there."""
+    """What ``train_text`` made. counts: training rows of each type; metrics: see there.
+
+    trial: what was measured; it has not seen the rows of the skus ``held``. None of what was fitted to measure only.
+    """
 
     classifier: CategoryClassifier
     words: CategoryWords
     counts: Mapping[str, int]
     metrics: dict[str, Any] = field(default_factory=dict)
+    trial: TrainedText | None = None
+    held: tuple[str, ...] = ()
 
 
 def split_rows(rows: TextRows) -> Parts:
@@ -120,7 +124,7 @@ def train_text(
         "trust": dict(served.classifier.malls.trust),
         "seconds": time.monotonic() - started,
     }
-    return replace(served, metrics=metrics)
+    return replace(served, metrics=metrics, trial=trial, held=tuple(rows.skus[row] for row in parts.test))
 
 
 def fit_classifier(
@@ -177,12 +181,7 @@ def answers_of(rows: TextRows, settings: TextSettings) -> Answers:
     given: dict[str, tuple[str | None, ...]] = {TYPE: rows.types, "colour": rows.colours, "season": rows.seasons()}
     given = {head: values for head, values in given.items() if head in settings.heads}
     given |= levels_of(rows) if settings.levels else {}
-    names = {
-        head: tuple(name for name in SEASONS if name in values)
-        if head == "season"
-        else known_answers(values, LEAST_ROWS)
-        for head, values in given.items()
-    }
+    names = {head: known_answers(values, LEAST_ROWS) for head, values in given.items()}
     if not names[TYPE]:
         raise NotEnoughData("no type is given by two rows; the catalogue needs types or categories to learn them")
     return Answers(names, {head: codes_of(values, names[head]) for head, values in given.items()})

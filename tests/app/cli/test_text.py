@@ -112,10 +112,13 @@ def test_an_import_proposes_what_its_rows_lack(shop: LearningShop, trained: dict
     assert "proposals for 1 products" in invoke(shop, "catalog", "import", str(tmp_path)).stderr
     found = {item["field"]: item for item in run(shop, "proposals", "list")["proposals"]}
     assert {"colour", "season"} <= set(found) and found["season"]["value"] == "Summer"
-    assert run(shop, "proposals", "accept", str(found["colour"]["id"])) == {"decided": 1}
-    assert run(shop, "proposals", "reject", str(found["season"]["id"])) == {"decided": 1}
+    for action, field in (("accept", "colour"), ("reject", "season")):
+        assert run(shop, "proposals", action, str(found[field]["id"]))["decided"] == 1
     assert {item["field"] for item in run(shop, "proposals", "list")["proposals"]} <= {"type", "category"}
-    assert run(shop, "proposals", "make")["reapplied"] == 0
+    assert run(shop, "proposals", "make")["withdrawn"] == 0
+    again = run(shop, "proposals", "reject", str(found["colour"]["id"]))
+    assert again["decided"] == 0 and "was accepted before" in again["results"][0]["problem"]
+    assert run(shop, "catalog", "import", str(tmp_path))["unchanged"] == 1  # what was accepted stays
 
 
 def test_stop_words_are_shown_and_approved(shop: LearningShop, trained: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.jobs.bottlenecks import fill_bottlenecks
-from app.jobs.training import TrainOptions, TrainReport, _plain, train_and_publish
+from app.jobs.training import TrainOptions, TrainReport, plain_metrics, train_and_publish
 from app.store.bundles import BundleStore
 from app.store.database import transaction
 from app.store.media import content_hash
@@ -227,5 +227,5 @@ def test_a_photo_listed_under_two_labels_trains(shop: LearningShop) -> None:
 
 def test_metrics_become_plain_json() -> None:
     measured = {"a": np.float32(0.5), "b": (np.int64(3), True, np.bool_(False)), "c": [np.nan, float("inf")], 4: "x"}
-    assert _plain(measured) == {"a": 0.5, "b": [3, True, False], "c": [None, None], "4": "x"}
-    json.dumps(_plain(measured), allow_nan=False)
+    assert plain_metrics(measured) == {"a": 0.5, "b": [3, True, False], "c": [None, None], "4": "x"}
+    json.dumps(plain_metrics(measured), allow_nan=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
@@ -17,13 +17,14 @@ from tests.bench.load.place import Place
 from tests.bench.shoppers import Journal, Ledger, Phone, Shopper, counted, faults
 
 _CLIENTS = 4
-_NOT_DECODERS = ("resource_tracker", "forkserver")
+_NURSERY = "models.photo.decoder"
+"""In the command of the process that forks the decoders; they have its command too, being forks of it."""
 _BACK_S = 60.0
 _SHOPPERS = 2
 
 
 def decoder(place: Place) -> dict[str, Any]:
-    """Kill -9 the busiest process below a serving one, in the middle of a load."""
+    """Kill -9 the busiest decoder in the middle of a load."""
     with place.served():
         place.load("12mp", clients=_CLIENTS, seconds=2)
         web = {process.pid for process in place.installation.web_processes()}
@@ -31,20 +32,16 @@ def decoder(place: Place) -> dict[str, Any]:
         if not before:
             place.rows.append(Row("decoder killed", "errors", "no decoder processes", "", "one request", None))
             return {"decoders": 0}
-        loads: list[Load] = []
         seconds = place.long_s
-        runner = threading.Thread(
-            target=lambda: loads.append(place.load("12mp", clients=_CLIENTS, seconds=seconds)), daemon=True
-        )
-        runner.start()
-        time.sleep(seconds / 2)
-        victim = max(before, key=lambda process: sum(process.cpu_times()[:2]))
-        victim.kill()
-        killed_at = time.monotonic()
-        runner.join()
+        with ThreadPoolExecutor(1) as beside:
+            running = beside.submit(place.load, "12mp", clients=_CLIENTS, seconds=seconds)
+            time.sleep(seconds / 2)
+            # Those of this moment: one that has decoded its share has been replaced.
+            max(_decoders(place), key=_core_seconds).kill()
+            killed_at = time.monotonic()
+            load = running.result()
         after = _decoders(place)
         same = {process.pid for process in place.installation.web_processes()} == web
-    [load] = loads
     failed = [entry for entry in load.entries if entry.status != 200]
     unclear = [entry.fault for entry in failed if entry.fault is not None]
     late = [entry for entry in failed if entry.at > killed_at + 5]
@@ -68,17 +65,30 @@ def _words(load: Load) -> str:
 
 
 def _decoders(place: Place) -> list[psutil.Process]:
-    """Processes below the serving ones, without multiprocessing's own."""
-    found = []
-    for web in place.installation.web_processes():
-        for process in web.children(recursive=True):
-            try:
-                words = " ".join(process.cmdline())
-            except psutil.Error:
-                continue
-            if not any(word in words for word in _NOT_DECODERS):
-                found.append(process)
-    return found
+    """The decoders that live: forks of a nursery below each serving process."""
+    return [
+        decoder
+        for web in place.installation.web_processes()
+        for nursery in web.children()
+        if _NURSERY in _command(nursery)
+        for decoder in nursery.children()
+    ]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _core_seconds(process: psutil.Process) -> float:
+    """CPU time it has used; 0 of one that has ended."""
+    try:
+        used = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(used.user + used.system)
 
 
 def database(place: Place) -> dict[str, Any]:

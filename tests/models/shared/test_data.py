@@ -9,7 +9,7 @@ from models.errors import UsageError
 from models.training.shared.batches import BatchMaker, Variant, name_targets
 from models.training.shared.captions import CaptionMaker, vocabulary
 from models.training.shared.data import SLOTS, Facts, Listing, SharedData, shared_data
-from models.training.shared.measures import held_out
+from models.training.shared.measures import held_out, held_out_for_good
 from models.training.shared.rewording import reword
 from models.values import BOTTLENECK_SIZE, Float32
 
@@ -152,6 +152,22 @@ def test_one_product_is_held_out_as_a_whole() -> None:
     assert 0.18 < out.mean() < 0.23
     assert not set(groups[out]) & set(groups[~out])
     assert np.array_equal(out, held_out(groups, 0.2, 1)) and not np.array_equal(out, held_out(groups, 0.2, 2))
+
+
+def test_a_product_keeps_its_side_as_the_catalogue_grows() -> None:
+    groups = np.random.default_rng(0).integers(0, 900, 3000)
+    skus = [f"p{row:05}" for row in range(3000)]
+    out = held_out_for_good(groups, skus, 0.2)
+    assert 0.17 < out.mean() < 0.23
+    assert not set(groups[out]) & set(groups[~out])
+    # Groups are numbered anew when products come and go; the first sku of each tells them apart.
+    fewer = held_out_for_good(900 - groups[:2000], skus[:2000], 0.2)
+    assert np.array_equal(fewer, out[:2000])
+
+
+def test_the_season_is_the_rows_own_or_the_months() -> None:
+    assert Listing("a", month=7).slots()["season"] == "summer"
+    assert Listing("a", month=7, season="SS 24").slots()["season"] == "ss 24"
 
 
 def test_a_reworded_name_keeps_words_and_is_the_same_for_one_seed() -> None:

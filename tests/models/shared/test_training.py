@@ -13,13 +13,16 @@ from models.errors import NotEnoughData
 from models.multimodal.shared import unit
 from models.multimodal.shared_bundle import SharedParts
 from models.training.experiments.shared_space import compare_variants
+from models.training.replacing import against
 from models.training.shared.batches import Variant
 from models.training.shared.captions import vocabulary
 from models.training.shared.data import Listing, SharedData, shared_data
 from models.training.shared.learner import SharedSettings, fit_encoders
 from models.training.shared.refine import RefineSettings, Tasks, plain_refine
+from models.training.shared.replacing import compare_spaces
 from models.training.shared.run import Planted, SharedOptions, train_shared
 from models.values import BOTTLENECK_SIZE, Float32
+from tests.shared_world import made_shared
 
 KINDS = ("shirts", "shoes", "watches", "bags")
 COLOURS = ("red", "blue", "black")
@@ -84,6 +87,22 @@ def test_everything_is_measured_on_products_that_were_held_out(
     assert found["restricted"]["state"] == "run" and found["restricted"]["recall"] > 0.8
     losses = np.array(trained.metrics["losses"])
     assert losses.shape == (6, 2) and (losses[-1] < losses[0]).all()
+
+
+def test_two_spaces_are_compared_on_listings_that_neither_has_seen(
+    trained: SharedParts, world: tuple[SharedData, Planted]
+) -> None:
+    data, _ = world
+    assert trained.trial is not None and len(trained.held) == trained.metrics["measured"]["products"]
+    known = trained.trial.shared
+    blind = made_shared([listing.name or "" for listing in data.listings])
+    same = compare_spaces(known, known, data, trained.held)
+    assert same["words"]["asked"] >= 40 and same["names"]["asked"] == trained.metrics["measured"]["with_photo"]
+    assert same["words"]["difference"] == same["names"]["difference"] == 0.0
+    worse = compare_spaces(known, blind, data, [*trained.held, "gone"])
+    assert worse["words"]["champion"] > 0.9 and worse["words"]["challenger"] < 0.6
+    assert len(against(worse, 0.02)) == 2 and against(compare_spaces(blind, known, data, trained.held), 0.02) == []
+    assert compare_spaces(known, known, data, [])["words"]["asked"] == 0
 
 
 def test_what_was_learned_finds_and_refines(trained: SharedParts) -> None:

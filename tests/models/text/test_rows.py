@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from models.errors import UsageError
+from models.multimodal.seasons import season_of
 from models.training.text.compare import odd_and_even_years, without_brands
 from models.training.text.noise import flipped
-from models.training.text.rows import UNKNOWN, category_words, codes_of, known_answers, season_of
+from models.training.text.rows import UNKNOWN, category_words, codes_of, known_answers
 from models.training.text.train import levels_of, paths_of, split_rows
 from tests.models.text.world import catalogue
 
@@ -20,7 +21,13 @@ from tests.models.text.world import catalogue
     [("2012-01", "Winter"), ("2012-02", "Winter"), ("2012-03", "Spring"), ("2012-06", "Summer"), ("2012-12", "Winter")],
 )
 def test_months_belong_to_seasons(month: str, season: str) -> None:
-    assert season_of(month) == season
+    assert season_of(int(month[5:])) == season
+    assert replace(catalogue(1), months=(month,)).seasons() == (season,)
+
+
+def test_a_shop_that_names_its_seasons_is_not_asked_about_months() -> None:
+    rows = replace(catalogue(3), given_seasons=("SS24", None, "FW24"))
+    assert rows.seasons() == ("SS24", None, "FW24")
 
 
 def test_a_subset_keeps_each_row_with_its_picture() -> None:

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from models.errors import NotEnoughData
+from models.explain import WordShare
 from models.multimodal.classifier import Listing
 from models.training.care.teaching import Care
+from models.training.replacing import against
+from models.training.reports.text import explained_names, text_report
 from models.training.text.care import care_for_types
 from models.training.text.confusions import ambiguous_types, catch_all_types
 from models.training.text.evaluate import evaluate_text
 from models.training.text.learn import Learner
 from models.training.text.noise import flipped
+from models.training.text.replacing import compare_classifiers
 from models.training.text.rows import codes_of, encode_rows
 from models.training.text.settings import TextSettings
 from models.training.text.train import TrainedText, answers_of, fit_classifier, train_text
@@ -75,7 +79,33 @@ def test_training_as_a_whole_measures_and_reports() -> None:
     metrics = found.metrics
     assert metrics["data"]["rows"] == 200 and metrics["data"]["types"] == len(TYPES)
     assert set(metrics["categories"]) == {"ambiguous", "catch_all", "stop_words"}
-    assert metrics["measured"]["rows"] == metrics["data"]["test"] > 0
+    assert metrics["measured"]["rows"] == metrics["data"]["test"] == len(found.held) > 0
+    assert found.trial is not None and sum(found.trial.counts.values()) == metrics["data"]["training"]
+    told: list[str] = []
+
+    def shares(listing: Listing, label: str) -> list[WordShare]:
+        told.append(label)
+        return [WordShare(word, 1.0 if word in label else -0.5) for word in listing.names[0].split()]
+
+    page = text_report({"version": "<v1>", "space": "s", "created_at": "now"}, found, catalogue(200), shares)
+    assert "&lt;v1&gt;" in page and "<v1>" not in page
+    hits, misses = explained_names(found, catalogue(200), shares)
+    assert len(hits) + len(misses) > 0 and {item.sku for item in (*hits, *misses)} <= set(found.held)
+    assert all(item.named == item.truth for item in hits) and all(item.named != item.truth for item in misses)
+    assert len({item.named for item in hits}) == len(hits)
+    assert all(max(abs(word.weight) for word in item.words) == 1.0 for item in (*hits, *misses))
+
+
+def test_two_classifiers_are_compared_on_rows_that_neither_has_seen(trained: TrainedText) -> None:
+    rows = catalogue(200, seed=3)
+    worse = fit_classifier(catalogue(40), replace(SETTINGS, epochs=1), 1).classifier
+    held = [*rows.skus[:120], "gone"]
+    table = compare_classifiers(trained.classifier, worse, rows, held)["types"]
+    assert table["asked"] == 120 and table["champion"] > 0.9 and table["difference"] < -0.1
+    assert "worse beyond chance" in against({"types": table}, 0.02)[0]
+    assert against({"types": compare_classifiers(worse, trained.classifier, rows, held)["types"]}, 0.0) == []
+    untyped = replace(rows, types=(None,) * 200)
+    assert compare_classifiers(trained.classifier, worse, untyped, held)["types"]["asked"] == 0
 
 
 def test_names_without_a_type_teach_nothing() -> None:

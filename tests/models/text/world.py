@@ -37,6 +37,7 @@ def catalogue(n: int = 480, seed: int = 0, shown: float = 0.75) -> TextRows:
         sources=nothing,
         mall_categories=nothing,
         months=tuple(f"20{10 + row % 3}-06" for row in range(n)),
+        given_seasons=nothing,
         image_rows=image_rows,
         images=(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
     )
