@@ -17,11 +17,15 @@ const advice = () => ({
   cut_off: _("The product is cut off. Step back until all of it is in the photo."),
 });
 
+// A score supposes that the shop has the product, so it says no more than the verdict lets it.
+const MOST = { known: 1, unsure: 0.49, unknown: 0.19 };
+
 /** How sure the answer is of a candidate, in words. */
-function confidence(score) {
-  if (score >= 0.8) return { words: _("Very likely"), kind: "success" };
-  if (score >= 0.5) return { words: _("Likely"), kind: "success" };
-  if (score >= 0.2) return { words: _("Possible"), kind: "warning" };
+function confidence(score, verdict) {
+  const sure = Math.min(score, MOST[verdict]);
+  if (sure >= 0.8) return { words: _("Very likely"), kind: "success" };
+  if (sure >= 0.5) return { words: _("Likely"), kind: "success" };
+  if (sure >= 0.2) return { words: _("Possible"), kind: "warning" };
   return { words: _("Less likely"), kind: "secondary" };
 }
 
@@ -50,9 +54,9 @@ function voteTable(votes) {
   return make("table", { class: "table table-sm votes" }, make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
-function card(candidate, pick) {
+function card(candidate, verdict, pick) {
   const { product, votes } = candidate;
-  const sure = votes === null ? null : confidence(candidate.score);
+  const sure = votes === null ? null : confidence(candidate.score, verdict);
   const name = nameOf(product);
   const button = make("button", {
     type: "button", class: "btn btn-primary stretched", "aria-label": _("This is it: %(name)s", { name }),
@@ -85,7 +89,7 @@ export function showCandidates(answer, pick) {
   const hints = answer.advice.map(({ code, message }) => make("li", {}, advice()[code] ?? message));
   byId("advice").replaceChildren(...hints);
   show(byId("advice"), hints.length > 0);
-  byId("candidates").replaceChildren(...candidates.map((candidate) => card(candidate, pick)));
+  byId("candidates").replaceChildren(...candidates.map((candidate) => card(candidate, answer.verdict, pick)));
   show(byId("nothing"), candidates.length === 0);
   show(byId("none"), candidates.length > 0);
   show(byId("none-said"), false);

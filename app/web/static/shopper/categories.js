@@ -15,6 +15,7 @@ export async function loadCategories(wanted) {
   tree = found.categories;
   whole = !found.truncated;
   fill(0, tree);
+  tellChoice();
   show(byId("narrow"), tree.length > 0);
   if (wanted) await choosePath(wanted);
 }

@@ -29,8 +29,7 @@ const entered = () => ({
 function update() {
   show(byId("photo-part"), photo !== null);
   show(byId("sources"), photo === null);
-  show(byId("consent"), photo !== null);
-  byId("keep").disabled = words() !== "";
+  show(byId("consent"), photo !== null && words() === ""); // what is picked by words is not what the photo shows
   byId("search").disabled = working !== null || (photo === null && words() === "");
 }
 
@@ -101,6 +100,7 @@ async function search() {
     showAnswer({ answer, kept });
   } catch (problem) {
     if (problem.name !== "AbortError") tell(problem, search);
+    if (problem.code === "category_not_found") await loadCategories(null).catch(tell);
   } finally {
     working = null;
     show(byId("progress"), false);

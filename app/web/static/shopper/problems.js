@@ -36,12 +36,15 @@ export function sentenceOf(problem) {
 
 let again = null;
 
-/** Say what went wrong, above everything else. `retry`: what "Try again" does, where that may help. */
+/** Whether the same may succeed later: nobody answered, was let in or had time. */
+const passes = ({ status }) => status === 0 || status >= 500 || [401, 408, 429].includes(status);
+
+/** Say what went wrong, above everything else. `retry`: what "Try again" does; offered where that may help. */
 export function tell(problem, retry = null) {
   if (problem.code === undefined) throw problem; // a fault of the page, not of what it asked for
-  again = retry;
+  again = passes(problem) ? retry : null;
   byId("problem-text").textContent = sentenceOf(problem);
-  show(byId("problem-again"), retry !== null);
+  show(byId("problem-again"), again !== null);
   show(byId("problem"));
   byId("problem").focus();
 }
