@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 from sqlalchemy import Engine
 
 from app.store.database import make_engine
@@ -26,6 +25,9 @@ HOST = "shop.test"
 
 BLOCKED = "Service Worker registration blocked by Playwright"
 """What it says itself on the console of a page at an address of this machine, when told to block them."""
+
+PATIENCE_MS = 20_000
+"""How long a test waits for what should come at once: other tests run beside it."""
 
 SCREENS = ROOT / "var" / "screens"
 COMMAND = ["-m", "gunicorn", "--config", "python:app.gunicorn_conf", "tests.app.api.gunicorn_app:make()"]
@@ -91,10 +93,11 @@ def service(
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Chromium, as the system has it: ``PICKTURE_TEST_CHROMIUM``, or what is in the path."""
-    path = os.environ.get("PICKTURE_TEST_CHROMIUM") or shutil.which("chromium")
+    """Chromium, as the system has it."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no Chromium here: the pages are not looked at (apt-get install chromium)")
+    expect.set_options(timeout=PATIENCE_MS)
     arguments = [f"--host-resolver-rules=MAP {HOST} 127.0.0.1", "--no-sandbox", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)

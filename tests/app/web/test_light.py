@@ -14,6 +14,9 @@ from tests.models.photo_files import heic
 
 FIRST_PAGE_BYTES = 150_000
 USABLE_S = 1.0
+VISITS = 5
+"""Tries: the machine may have other things to do at the moment."""
+
 UPLOAD_BYTES = 500_000
 
 
@@ -40,11 +43,15 @@ def first_visit(chromium: Browser, service: Service) -> tuple[int, float]:
 
 
 def test_the_first_page_is_light_and_soon_usable(chromium: Browser, service: Service) -> None:
-    visits = [first_visit(chromium, service) for _ in range(3)]
-    print(f"first page: {visits[0][0]} bytes, usable after {min(seconds for _, seconds in visits):.2f} s")
-    assert all(size < FIRST_PAGE_BYTES for size, _ in visits)
-    # The quickest: the machine may have other things to do at the moment.
-    assert min(seconds for _, seconds in visits) < USABLE_S
+    quickest_s = float("inf")
+    for _ in range(VISITS):
+        size, seconds = first_visit(chromium, service)
+        assert size < FIRST_PAGE_BYTES
+        quickest_s = min(quickest_s, seconds)
+        if quickest_s < USABLE_S:
+            break
+    print(f"first page: {size} bytes, usable after {quickest_s:.2f} s")
+    assert quickest_s < USABLE_S
 
 
 def upload_bytes(page: Page) -> int:

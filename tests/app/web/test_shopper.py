@@ -234,7 +234,7 @@ def test_a_photo_can_be_dropped_and_pasted(visit: Visitor, service: Service) -> 
         document.querySelector(target).dispatchEvent(event);
     }"""
     for type_, target in (("drop", "#sources"), ("paste", "body")):
-        page.evaluate(give, [type_, target, list(service.shop.photo)])
+        page.evaluate(give, [type_, target, list(service.shop.shop.photos["cap"])])
         expect(page.locator("#cropper")).to_be_visible()
         page.click("#another")
         expect(page.locator("#cropper")).to_be_hidden()

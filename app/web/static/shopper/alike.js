@@ -68,7 +68,7 @@ async function load(first) {
     const before = byId("items").childElementCount;
     if (first) byId("items").replaceChildren();
     byId("items").append(...page.items.map(card));
-    showFacets(page.facets, product.currency);
+    if (first) showFacets(page.facets, product.currency);
     cursor = page.next_cursor;
     tellCount(first ? 0 : before, page.items.length);
   } catch (problem) {

@@ -37,7 +37,7 @@ function tellChosen() {
 }
 
 function option(kind, { name, count }, shown) {
-  const id = `${kind}-${name}`;
+  const id = `${kind}-${encodeURIComponent(name)}`;
   const box = make("input", { type: "checkbox", class: "form-check-input", id, checked: chosen[kind].has(name) });
   box.addEventListener("change", () => {
     if (box.checked) chosen[kind].add(name);
