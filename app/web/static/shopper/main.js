@@ -88,12 +88,12 @@ function tellProgress(share) {
 async function search() {
   if (working !== null || byId("search").disabled) return;
   clearProblem();
-  await saveDraft(entered());
   working = new AbortController();
   update();
   tellProgress(photo === null ? null : 0);
   show(byId("progress"));
   try {
+    await saveDraft(entered());
     const kept = keep();
     const answer = await api.search(fieldsOf(), tellProgress, working.signal);
     await rememberSearch(answer);
