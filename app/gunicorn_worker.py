@@ -23,7 +23,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.arriving import Arriving, Checked, Received
 from app.config import Settings
-from app.errors import HTTP_CODES, Overloaded, row_for
+from app.error_table import HTTP_CODES, row_for
+from app.errors import Overloaded
 
 HEAD_S: Final = 10.0
 """Longest that request line and headers may take from their first byte on."""

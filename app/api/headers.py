@@ -11,6 +11,8 @@ from flask import Flask, Request, Response, g, request
 from flask_cors import CORS
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from app.api.forms import FormParser
+
 JSON_BODY_BYTES = 64 * 1024
 """Largest JSON body; only photos, which are multipart, may be larger."""
 
@@ -34,6 +36,7 @@ class InMemoryRequest(Request):
     ``spool_folder`` before it looks at the body (catalogues, not photos of shoppers), files go there instead.
     """
 
+    form_data_parser_class = FormParser
     spool_folder: Path | None = None
 
     def _get_file_stream(

@@ -12,8 +12,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from app.error_table import HTTP_CODES, row_for
 from app.errors import (
-    HTTP_CODES,
     ConflictError,
     DatabaseUnavailable,
     FieldProblem,
@@ -21,7 +21,6 @@ from app.errors import (
     RequestInvalid,
     ServiceError,
     StorageFull,
-    row_for,
 )
 from models.errors import PicktureError
 
@@ -68,7 +67,7 @@ def problem_response(problem: Problem, headers: Iterable[tuple[str, str]] = ()) 
 
 
 def from_error(error: PicktureError) -> Response:
-    """The answer to an error of ours, by ``app.errors.TABLE``; faults of the service itself are logged."""
+    """The answer to an error of ours, by ``app.error_table``; faults of the service itself are logged."""
     row = row_for(type(error))
     problems = error.problems if isinstance(error, RequestInvalid) else ()
     if row.status >= 500:

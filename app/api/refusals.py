@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from app.errors import row_for
+from app.error_table import row_for
 from models.errors import PicktureError
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from app.cli.common import emit, json_option, say
+from app.cli.proposals import say_proposed
 from app.cli.text_tables import compared_lines, measured_lines, noise_lines, stop_word_lines
 from app.config import Settings
 from app.jobs.experiments import write_result
@@ -48,6 +49,7 @@ def train(vocabulary: int, only: str | None, as_json: bool) -> None:
     try:
         if only != "words":
             _train_categories(container, vocabulary, result, lines)
+            say_proposed(container)
         if only != "categories":
             _train_words(container, vocabulary, result, lines, required=only is not None)
     finally:

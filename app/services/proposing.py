@@ -79,7 +79,7 @@ def _listing(session: Session, products: Sequence[Product], space: str) -> Listi
         .order_by(ReferenceVector.image_id)
     )
     for product_id, raw in session.execute(vectors):
-        found.setdefault(product_id, []).append(np.asarray(raw.to_numpy(), np.float32))
+        found.setdefault(product_id, []).append(np.asarray(raw, np.float32))
     images = np.zeros((len(products), BOTTLENECK_SIZE), np.float32)
     for row, product in enumerate(products):
         if product.id in found:

@@ -17,6 +17,7 @@ from uuid import UUID
 from app.store.bundles import short_name
 from app.store.decisions import Decision, read_decision, write_decision
 from app.store.json_files import write_json
+from app.store.text import clean
 from models.backbone.locking import exclusive
 from models.bundle import file_sha256, read_manifest
 from models.errors import BundleDamaged, BundleNotFound, UsageError
@@ -124,7 +125,7 @@ class TextModelStore:
 
         :raise UsageError: not one word.
         """
-        told = words(word)
+        told, category = words(word), clean(category)
         if len(told) != 1:
             raise UsageError(f"{word!r} is not one word; approve its words one by one")
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ In the folder of a backup::
 
     database.dump                              the database, consistent as of one moment (``app.store.backup``)
     media/ bundles/ backbones/ weights/ splits/    files of the state folder, as they are there
+    text/ shared/                              likewise
     manifest.json                              every file with its size and SHA-256; written last
 
 The database is dumped first: files are only added, so what its rows name is there when the folders are copied. A second
@@ -27,7 +28,7 @@ from sqlalchemy import Engine
 from app.store import backup as dump
 from models.errors import UsageError
 
-FOLDERS = ("media", "bundles", "backbones", "weights", "splits")
+FOLDERS = ("media", "bundles", "backbones", "weights", "splits", "text", "shared")
 DUMP, MANIFEST = "database.dump", "manifest.json"
 FORMAT = 1
 
@@ -138,8 +139,11 @@ def _require_usable(home: Path, target: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Every file below a folder but those that are being written."""
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+    """Every file below a folder but those that are being written. The uppermost come first: the one that names the text
+    model in use is then copied before that model, and not after it.
+    """
+    found = folder.rglob("*") if folder.is_dir() else ()
+    for path in sorted(found, key=lambda path: (len(path.parts), path)):
         if path.is_file() and not path.name.endswith(_PASSING) and not any(p.startswith(".") for p in path.parts[-2:]):
             yield path
 

@@ -54,8 +54,8 @@ Progress = Callable[[str], None]
 _TYPE_PARTS = 5
 
 BLAS_THREADS = 1
-"""Threads of linear algebra in fitting. OpenBLAS waits actively: two threads that share a core factorise a matrix
-34 times slower than one, and with cores to spare they gain little (docs/decisions/0006-svm-solver.md)."""
+"""Threads of linear algebra in fitting, but for the SVM's large products. OpenBLAS waits actively: two threads that
+share a core factorise a matrix 34 times slower than one (docs/decisions/0006-svm-solver.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from app import errors as app_errors
 from app.api import headers, problems
-from app.errors import HTTP_CODES, TABLE, FieldProblem, RequestInvalid, row_for
+from app.error_table import HTTP_CODES, TABLE, row_for
+from app.errors import FieldProblem, RequestInvalid
 from models import errors as models_errors
 from models.errors import PicktureError
 
@@ -56,6 +57,10 @@ EXPECTED = {
     "space_incomplete": 409,
     "text_not_trained": 409,
     "space_in_use": 409,
+    "proposal_decided": 409,
+    "proposal_outdated": 409,
+    "proposal_not_found": 404,
+    "text_model_not_found": 404,
     "space_not_found": 404,
     "catalogue_changed": 409,
     "not_found": 404,

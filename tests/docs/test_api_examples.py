@@ -24,6 +24,7 @@ from werkzeug.serving import make_server
 from app.jobs.shared import publish_shared
 from app.services.words import FOLDER
 from tests.app.api.admin_world import TwoProcesses, publish, scene, two_processes, write_model
+from tests.app.text_world import use_model
 from tests.contracts.fake_backbone import FakeBackbone
 from tests.docs.reading import DOCS, shell_lines
 from tests.shared_world import made_bundle
@@ -32,6 +33,7 @@ API = DOCS / "api.md"
 KOTLIN_LIBRARIES = "KOTLIN_LIBRARIES"
 """Environment: class path of kotlinx-serialization-json and -core, for compiling the Kotlin example."""
 
+PROPOSAL = "4711"
 QUERY, JOB, VERSION, TOKEN, HASH = (
     "4dd54943-866b-4170-a5f7-2ee5831acbfc",
     "0dd12412-0a24-4422-89b2-2020effae854",
@@ -106,6 +108,9 @@ def _furnish(stage: Stage) -> None:
         (stage.folder / f"{name}.jpg").write_bytes(scene(number))
     [address] = [item["image_url"] for item in stage.call("GET", "/v1/products?brand=Dairyland")["items"]]
     stage.real[TOKEN] = address.split("/")[2]
+    use_model(stage.service.home, report="<p>what was measured</p>")
+    stage.service.first.container.proposals.propose()
+    stage.real[PROPOSAL] = str(stage.call("GET", "/v1/admin/proposals?field=type")["items"][0]["id"])
     with zipfile.ZipFile(stage.folder / "catalogue.zip", "w") as archive:
         archive.writestr("products.csv", "sku,name\nnew-1,New\n")
 
@@ -177,7 +182,7 @@ def test_every_curl_example_does_what_it_says(stage: Stage) -> None:
         assert 200 <= status < 300, f"{heading}: {status} {body}"
         _learn(stage, heading, body)
         ran.append(heading)
-    assert len(ran) >= 37
+    assert len(ran) >= 45
     assert (stage.folder / "photo.webp").stat().st_size > 0 and (stage.folder / "report.html").stat().st_size > 0
 
 

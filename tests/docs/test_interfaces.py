@@ -11,10 +11,10 @@ import click
 import pytest
 from flask import Flask
 
-from app import errors
 from app.api import metrics
 from app.cli.main import cli
 from app.config import Settings
+from app.error_table import HTTP_CODES, row_for
 from app.factory import create_app
 from app.store.database import make_engine
 from app.wiring import assemble
@@ -173,9 +173,9 @@ def test_every_error_code_is_documented_with_its_status() -> None:
     for path in python_files(*HOUSES):
         if _CODE.search(path.read_text("utf-8")):
             importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    ours = {kind.code: errors.row_for(kind).status for kind in _family(PicktureError)}
+    ours = {kind.code: row_for(kind).status for kind in _family(PicktureError)}
     assert defined == set(ours)
-    assert rows == {**ours, **{code: status for status, code in errors.HTTP_CODES.items()}}
+    assert rows == {**ours, **{code: status for status, code in HTTP_CODES.items()}}
 
 
 def _family(kind: type[PicktureError]) -> Iterator[type[PicktureError]]:

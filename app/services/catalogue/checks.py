@@ -28,6 +28,7 @@ _COLUMNS = {
     "category": Product.category_id,
     "type": Product.type,
     "colour": Product.colour,
+    "season": Product.season,
     "price": Product.price,
     "description": Product.description,
     "gtin": Product.gtin,

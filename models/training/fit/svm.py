@@ -10,12 +10,14 @@ needs about a third of the iterations (docs/decisions/0006-svm-solver.md).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import qr
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from models.classifiers.svm import SvmClassifier
 from models.errors import NotEnoughData
@@ -31,6 +33,10 @@ _ACTIVE_SHARE = 0.1
 
 _DIRECTIONS = 256
 _SUBSPACE_ITERATIONS = 4
+
+_LARGE = 10**9
+"""Multiplications in one product of the objective from which it is worth a second BLAS thread: smaller ones would wait
+for each other more than they compute where the cores are shared (docs/decisions/0006-svm-solver.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +128,22 @@ class _Problem:
             value = loss + 0.5 * float(np.einsum("ij,ij->", weight, weight, dtype=np.float64))
             return value, gradient.astype(np.float64).ravel()
 
-        result = minimize(
-            objective,
-            np.zeros(shape[0] * shape[1]),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": _MAX_ITERATIONS, "ftol": _RELATIVE_REDUCTION, "gtol": 0.0},
-        )
+        with _threads(data.size * shape[1]):
+            result = minimize(
+                objective,
+                np.zeros(shape[0] * shape[1]),
+                jac=True,
+                method="L-BFGS-B",
+                options={"maxiter": _MAX_ITERATIONS, "ftol": _RELATIVE_REDUCTION, "gtol": 0.0},
+            )
         weight = whiten(result.x.reshape(shape).astype(np.float32))
         bias = weight[-1] - self._centre @ weight[:-1]
         return SvmClassifier(weight[:-1], bias, self._names)
+
+
+def _threads(multiplications: int) -> AbstractContextManager[object]:
+    """A second BLAS thread for large products; else what is set."""
+    return threadpool_limits(2, user_api="blas") if multiplications >= _LARGE else nullcontext()
 
 
 def _strongest(design: Float32) -> tuple[Float32, Float32]:

@@ -47,8 +47,8 @@ def test_lint_names_what_is_missing(run_import: Run, database: Engine, tmp_path:
     report, findings = lint_of(database)
     assert (report.products, report.labels, report.photos) == (4, 3, 24)
     assert report.missing == {
-        "name": 1, "brand": 1, "category": 1, "type": 2, "colour": 2, "price": 2, "description": 4, "gtin": 4,
-        "listed_at": 4,
+        "name": 1, "brand": 1, "category": 1, "type": 2, "colour": 2, "season": 4, "price": 2, "description": 4,
+        "gtin": 4, "listed_at": 4,
     }  # fmt: skip
     assert findings == {
         "no_photo": (1, ("d",)),

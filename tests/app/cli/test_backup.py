@@ -14,11 +14,16 @@ from click.testing import CliRunner, Result
 from app.cli.main import cli
 from app.config import Settings
 from app.factory import create_app
+from app.services.words import FOLDER as SHARED_FOLDER
+from app.store.text_models import TextModelStore
 from app.store.whole_backup import DUMP, MANIFEST, verify_backup
 from app.wiring import build_container
 from models.errors import UsageError
+from models.multimodal.shared_bundle import SharedBundle
 from tests.app.learning import LearningShop, learning_shop, shots
 from tests.app.store.world import new_database
+from tests.app.text_world import use_model
+from tests.shared_world import made_bundle
 
 SKUS = ("cola", "beans", "rice")
 
@@ -47,6 +52,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory, database_url: str, prepared_h
             run(*place, "bottlenecks", "--originals-only")
             run(*place, "train", "--folds", "2", "--without-variants")
             run(*place, "keys", "create", "--role", "admin")
+        use_model(made.settings.home, "text-1")
+        TextModelStore(made.settings.home).approve("Wear", "free")
+        made_bundle(made.settings.home / SHARED_FOLDER, ["red cola", "beans"], "words-1")
         yield made
 
 
@@ -80,6 +88,9 @@ def test_a_shop_is_restored_onto_an_empty_machine_and_answers_as_before(
     assert before["candidates"]
     assert run(*machine, "keys", "list")["keys"] == run(*place_of(shop), "keys", "list")["keys"]
     _serves(machine)
+    texts = TextModelStore(machine[0])
+    assert texts.load().version == "text-1" and texts.stop_words() == {"Wear": ["free"]}
+    assert SharedBundle.load(machine[0] / SHARED_FOLDER / "words-1").version == "words-1"
     assert run(*machine, "bottlenecks", "--originals-only")["vectors"] == 0, "the k-NN memory came with the database"
 
 
