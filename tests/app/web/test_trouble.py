@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import psutil
 import pytest
-from flask import Flask
 from playwright.sync_api import Page, Route, expect
 from sqlalchemy import text
-from werkzeug.serving import BaseWSGIServer, make_server
 
-from app.config import Settings
-from app.factory import create_app
 from app.jobs.shared import publish_shared
 from app.services.words import FOLDER
 from app.store.database import transaction
 from app.store.shared_tables import SharedSpaceRow
 from app.store.spaces import remove_shared
-from app.wiring import assemble
-from tests.app.api.test_gunicorn import free_port
-from tests.app.api.world import KnnLoader
-from tests.app.web.conftest import BLOCKED, HOST, PATIENCE_MS, Service, Visitor
+from tests.app.api.test_gunicorn import free_port, running, wait_for
+from tests.app.web.conftest import BLOCKED, COMMAND, Service, Visitor
 from tests.app.web.test_shopper import choose_photo, look_at
 from tests.contracts.fake_backbone import FakeBackbone
 from tests.shared_world import made_bundle
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def end_sessions(service: Service) -> None:
@@ -94,66 +82,39 @@ def test_a_photo_that_only_the_service_finds_damaged(visit: Visitor, tmp_path: P
     expected(seen.complaints, "422")
 
 
-@dataclass(frozen=True)
-class Stopping:
-    """The application until it is told to die: then the search in work ends with its connection, unanswered."""
-
-    application: Flask
-    dies: threading.Event = field(default_factory=threading.Event)
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/v1/search":
-            environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
-            self.dies.wait(PATIENCE_MS / 1000)
-            raise ConnectionResetError
-        return self.application(environ, start_response)
-
-
-@contextmanager
-def served(application: WSGIApplication, port: int) -> Iterator[BaseWSGIServer]:
-    """The application on a port, in threads of this process, until the block ends."""
-    server = make_server("127.0.0.1", port, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_the_service_restarts_in_the_middle_of_a_search(
-    visit: Visitor, service: Service, photo: Path, web_home: Path
+    visit: Visitor, service: Service, photo: Path, web_home: Path, tmp_path: Path
 ) -> None:
     port = free_port()
-
-    def started() -> Flask:
-        """All parts anew, as a process has them that has just started."""
-        settings = Settings(home=web_home, web=True)  # type: ignore[call-arg]
-        return create_app(assemble(settings, service.engine, KnnLoader(service.engine, service.shop.shop.space_id)))
-
-    stopping = Stopping(started())
-    with served(stopping, port):
-        seen = visit("phone", url=f"http://{HOST}:{port}")
+    settings = {**service.settings, "PICKTURE_PORT": str(port), "PICKTURE_MEDIA_URL": str(web_home / "media")}
+    local = f"http://127.0.0.1:{port}"
+    with running(COMMAND, settings, tmp_path) as (_, process):
+        wait_for(f"{local}/readyz", 200, process, tmp_path)
+        seen = visit("phone", url=local)
         page = seen.page
         choose_photo(page, photo)
         page.click("#narrow > summary")
         page.select_option("#category-large", "Grocery")
         page.click("#edges > summary")
         page.locator("#edge-left").fill("10")
+        [worker] = [
+            child for child in psutil.Process(process.pid).children() if "gunicorn" in " ".join(child.cmdline())
+        ]
+        worker.suspend()
         with page.expect_request("**/v1/search"):
             page.click("#search")
         expect(page.locator("#progress")).to_be_visible()
         expect(page.locator("#search")).to_be_disabled()
-        stopping.dies.set()
+        process.kill()
+        worker.kill()
+        expect(page.locator("#problem-text")).to_contain_text("nothing you entered is lost", timeout=30_000)
+        page.click("#problem-again")  # too early
         expect(page.locator("#problem-text")).to_contain_text("nothing you entered is lost")
-    page.click("#problem-again")  # too early
-    expect(page.locator("#problem-text")).to_contain_text("nothing you entered is lost")
-    with served(started(), port):
+    with running(COMMAND, settings, tmp_path) as (_, process):
+        wait_for(f"{local}/readyz", 200, process, tmp_path)
         page.click("#problem-again")
         expect(page.locator("#problem")).to_be_hidden()
-        expect(page.locator(".candidate").first).to_be_visible()
+        expect(page.locator(".candidate").first).to_be_visible(timeout=30_000)
         expect(page.locator("#edge-left")).to_have_value("10")
         expect(page.locator("#category-large")).to_have_value("Grocery")
         page.wait_for_load_state("networkidle")
