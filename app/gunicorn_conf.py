@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.config import Settings
+from app.logs import gunicorn_logging
 
 MULTIPROCESS_SETTING = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -54,6 +55,7 @@ limit_request_fields = 50
 limit_request_field_size = 8190
 control_socket_disable = True
 errorlog = "-"
+logconfig_dict = gunicorn_logging(_settings.log_level, _settings.log_format)
 accesslog = None
 """No access log by default: addresses and what was searched for are nobody's business but the shopper's."""
 

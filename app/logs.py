@@ -1,6 +1,8 @@
 """Logs: one JSON object a line on standard error, or lines for people; with the id of the request they belong to.
 
-The audit log (``app.api.audit``) has a logger, a form and a line of its own and is not touched by these settings.
+gunicorn's first process is set up by its own configuration (``gunicorn_logging``), before it says its first word; every
+other by ``to_standard_error``. The audit log (``app.api.audit``) has a logger, a form and a line of its own and is not
+touched by these settings.
 """
 
 from __future__ import annotations
@@ -59,13 +61,33 @@ class StandardError(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
+def formatter(form: LogFormat, request_id: Callable[[], str | None] = lambda: None) -> logging.Formatter:
+    """What makes a line of a record. request_id: see ``JsonLines``."""
+    return JsonLines(request_id) if form == "json" else logging.Formatter(_PEOPLE)
+
+
+def gunicorn_logging(level: str, form: LogFormat) -> dict[str, Any]:
+    """For gunicorn's ``logconfig_dict``: what its first process logs, and its workers until they have set up their own.
+
+    level: as in ``to_standard_error``.
+    """
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": formatter, "form": form}},
+        "handlers": {"standard_error": {"()": StandardError, "formatter": "line"}},
+        "root": {"level": level.upper(), "handlers": ["standard_error"]},
+        "loggers": {name: {"level": level.upper(), "handlers": [], "propagate": True} for name in _GUNICORN},
+    }
+
+
 def to_standard_error(level: str, form: LogFormat, request_id: Callable[[], str | None] = lambda: None) -> None:
     """Have everything that this process logs written to standard error; called once by what runs a process.
 
     level: ``debug``, ``info``, ``warning`` or ``error``. request_id: see ``JsonLines``.
     """
     handler = StandardError()
-    handler.setFormatter(JsonLines(request_id) if form == "json" else logging.Formatter(_PEOPLE))
+    handler.setFormatter(formatter(form, request_id))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

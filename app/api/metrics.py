@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.services.observing import DecoderEnd, Relay
-from app.services.serving import ServedModel
+from app.services.serving import Served, ServedModel
 
 MULTIPROCESS_SETTING = "PROMETHEUS_MULTIPROC_DIR"
 _EXTENSION = "pickture_metrics"
@@ -137,9 +137,10 @@ class Metrics:
         """See ``Observer``."""
         self.cache.labels("hit" if hit else "miss").inc()
 
-    def serves(self, version: str, weights: str, space: str) -> None:
+    def serves(self, model: Served) -> None:
         """This process serves that version, and no other."""
-        now = (version, weights, space)
+        found = model.recognizer
+        now = (found.version, found.weights, found.space)
         if now == self._told:
             return
         if self._told is not None:
@@ -168,10 +169,12 @@ def scrape() -> Response:
 
 
 def init_app(app: Flask, model: ServedModel, observer: Relay) -> None:
-    """Count and time every request, tell whether ``model`` is the champion, and listen to the parts of a search."""
+    """Count and time every request, tell which ``model`` is served and whether it is the champion, from the moment that
+    it is, and listen to the parts of a search."""
     made = Metrics()
     observer.attach(made)
     app.extensions[_EXTENSION] = made
+    model.on_served(made.serves)
     model.on_refusal(lambda refused: made.model_refused.set(0 if refused is None else 1))
     app.before_request(_start)
     app.after_request(_count)

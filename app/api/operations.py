@@ -56,7 +56,6 @@ def readyz() -> Response:
     Otherwise 503; the problem's `code` says what is missing and its `detail` how to mend it.
     """
     served = container().ready()
-    metrics.metrics().serves(served.version, served.weights, served.space)
     found = container().model.refused
     refused = None if found is None else RefusedOut(version=found.version, code=found.error.code)
     out = ReadyOut(model_version=served.version, weights=served.weights, space=served.space, refused=refused)
@@ -66,8 +65,5 @@ def readyz() -> Response:
 @api.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
 def prometheus() -> Response:
     """Metrics in Prometheus' text format."""
-    served = container().model.now()
-    if served is not None:
-        found = served.recognizer
-        metrics.metrics().serves(found.version, found.weights, found.space)
+    container().model.now()  # where no thread watches for models, this is who looks
     return metrics.scrape()

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from app.cli.common import emit, json_option, say
+from app.cli.crops import crops
 from app.cli.experiment_tables import category_lines, label_lines, mislabel_lines, parameter_lines
 from app.cli.modality_tables import modality_lines
 from app.cli.shared_tables import variant_lines
@@ -221,6 +222,9 @@ def shared_space(seeds: int, variants: tuple[str, ...], epochs: int, as_json: bo
     result = compare_variants(material.data, seeds, chosen, replace(_SHARED, epochs=epochs), say)
     facts = {"weights": material.backbone.space.weights, "space": material.backbone.space.identifier}
     _finish("shared-space", {**facts, **result}, as_json, variant_lines)
+
+
+command.add_command(crops)
 
 
 def _catalogue(variants: Sequence[str], without_variants: bool) -> CatalogueData:

@@ -13,6 +13,7 @@ import segno
 
 from app.cli.supervise import supervise
 from app.config import Settings
+from app.logs import to_standard_error
 from app.store.database import open_database, require_current
 from models.errors import UsageError
 
@@ -39,6 +40,7 @@ def command() -> None:
     server = [sys.executable, "-m", "gunicorn", "--config", "python:app.gunicorn_conf"]
     if not settings.start_worker:
         os.execv(sys.executable, server)  # noqa: S606  fixed arguments
+    to_standard_error(settings.log_level, settings.log_format)
     sys.exit(supervise(server, [sys.executable, "-m", "app", "worker", "--with-parent"]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-import click
+log = logging.getLogger(__name__)
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
@@ -87,7 +88,7 @@ class WorkerKeeper:
                 return
             if time.monotonic() - began >= HEALTHY_S:
                 wait_s = self._first_wait_s
-            click.echo(f"{what}; the next one starts in {wait_s:.0f} s", err=True)
+            log.warning("%s; the next one starts in %.0f s", what, wait_s)
             self._stopping.wait(wait_s)
             wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
 

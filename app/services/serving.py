@@ -112,7 +112,8 @@ class ServedModel:
         self._busy = threading.Lock()
         self._served: Served | None = None
         self._refused: Refusal | None = None
-        self._listeners: list[Callable[[Refusal | None], None]] = []
+        self._refusal_listeners: list[Callable[[Refusal | None], None]] = []
+        self._served_listeners: list[Callable[[Served], None]] = []
         self._checked_at = float("-inf")
         self._watcher: threading.Thread | None = None
         self._stop = threading.Event()
@@ -164,8 +165,14 @@ class ServedModel:
 
     def on_refusal(self, listener: Callable[[Refusal | None], None]) -> None:
         """Tell ``listener`` what ``refused`` is, now and whenever it changes."""
-        self._listeners.append(listener)
+        self._refusal_listeners.append(listener)
         listener(self._refused)
+
+    def on_served(self, listener: Callable[[Served], None]) -> None:
+        """Tell ``listener`` which model is in service: now, where one is, and whenever another comes."""
+        self._served_listeners.append(listener)
+        if self._served is not None:
+            listener(self._served)
 
     def now(self) -> Served | None:
         """The model in service, or None where there is none, for whatever reason; ``current`` tells it."""
@@ -220,13 +227,15 @@ class ServedModel:
             return
         started = time.monotonic()
         try:
-            self._served = self._load(wanted)
+            served = self._served = self._load(wanted)
         except PicktureError as error:
             if self._refused is None or self._refused.version != wanted:
                 log.error("model %s cannot be served: %s", wanted, error)
             self._note(Refusal(wanted, error, time.monotonic()))
         else:
             self._note(None)
+            for listener in self._served_listeners:
+                listener(served)
             log.info("serving model %s, loaded in %.1f s", wanted, time.monotonic() - started)
         self._checked_at = time.monotonic()
 
@@ -238,7 +247,7 @@ class ServedModel:
         if refused is None and self._refused is None:
             return
         self._refused = refused
-        for listener in self._listeners:
+        for listener in self._refusal_listeners:
             listener(refused)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.config
 from collections.abc import Iterator
 
 import pytest
 
-from app.logs import FIELDS, JsonLines, to_standard_error
+from app.logs import FIELDS, JsonLines, gunicorn_logging, to_standard_error
 
 LOGGER = logging.getLogger("tests.logs")
 
@@ -62,3 +63,18 @@ def test_what_cannot_be_json_is_told_as_text() -> None:
     record = logging.LogRecord("a", logging.INFO, "", 0, "m", None, None)
     setattr(record, FIELDS, {"thing": object})
     assert "object" in json.loads(JsonLines().format(record))["thing"]
+
+
+def test_gunicorns_own_words_are_lines_of_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    gunicorn = logging.getLogger("gunicorn.error")
+    before = list(gunicorn.handlers), gunicorn.propagate, gunicorn.level
+    gunicorn.addHandler(logging.StreamHandler())  # as gunicorn sets up its own, before it reads ours
+    try:
+        logging.config.dictConfig(gunicorn_logging("info", "json"))
+        gunicorn.info("Listening at: %s", "http://here")
+        gunicorn.debug("not told")
+    finally:
+        gunicorn.handlers[:], gunicorn.propagate, gunicorn.level = before
+    [line] = capsys.readouterr().err.splitlines()
+    found = json.loads(line)
+    assert (found["logger"], found["message"]) == ("gunicorn.error", "Listening at: http://here")

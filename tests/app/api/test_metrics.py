@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask import Flask
 from flask.testing import FlaskClient
 
 from app.api.metrics import Metrics
@@ -55,6 +56,20 @@ def test_the_version_before_is_not_served_any_more(
     container.model.renewed()
     text = client.get("/metrics").text
     assert f"{told(VERSION)} 0.0" in text and f"{told('later')} 1.0" in text
+
+
+def test_a_process_tells_which_version_it_serves_without_being_asked(
+    application: Flask, container: Container, loader: KnnLoader
+) -> None:
+    """One worker answers a scrape with what all have told: each must have told it before anybody asks it."""
+    metrics: Metrics = application.extensions["pickture_metrics"]
+    assert b"pickture_model_served{" not in metrics.exposition()
+    for version in (VERSION, "later"):
+        loader.published = version
+        container.model.renewed()
+        text = metrics.exposition().decode()
+        assert f'pickture_model_served{{space="fake-space",version="{version}",weights="fake"}} 1.0' in text
+    assert f'version="{VERSION}",weights="fake"}} 0.0' in text
 
 
 def test_without_a_model_no_version_is_told(client: FlaskClient, loader: KnnLoader) -> None:

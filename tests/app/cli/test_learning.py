@@ -13,11 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from app.cli.demo.scenes import KINDS
 from app.cli.evaluate import read_cases
 from app.cli.main import cli
 from app.store.media import content_hash
 from models.errors import BundleNotFound, PhotoError, UsageError
 from models.training.evaluate import PhotoCase
+from models.training.experiments.crops import BOXES
+from models.values import VerdictName
 from tests.app.learning import LearningShop, learning_shop, shots
 from tests.contracts.tiny_backbone import say_seen
 from tests.models.test_evaluate import KEYS
@@ -265,3 +268,51 @@ def test_augment_preview_of_what_is_no_photo_or_to_where_nothing_can_be_written_
     out = tmp_path / "no" / "folder" / "o.png"
     with pytest.raises(UsageError, match="existing folder"):
         CliRunner().invoke(cli, ["augment", "preview", str(tmp_path / "photo.jpg"), str(out)], catch_exceptions=False)
+
+
+@pytest.fixture
+def never_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every photo is looked at twice."""
+    monkeypatch.setattr("models.verdict.Verdict.name", lambda self, probability: VerdictName.UNSURE)
+
+
+def test_crops_measures_a_second_look_on_listed_photos(learned: Learned, listing: Path, never_sure: None) -> None:
+    found = run(learned[0], "experiments", "crops", "--photos", str(listing), "--box", "middle 0.8", "--box", "rim 0.5")
+    assert (found["asked"], found["looked_again"]) == (7, 7)
+    assert [item["path"].rsplit("/")[-1] for item in found["unreadable"]] == ["torn.jpg"]
+    assert [(row["box"], row["merge"]) for row in found["rows"]] == [
+        (box, merge) for box in ("middle 0.8", "rim 0.5") for merge in ("crop", "both", "surer")
+    ]
+    middle = found["rows"][0]
+    assert (middle["photos"], middle["suggested"], middle["foreign"]) == (7, 7, {"photos": 1, "accepted": 0})
+    assert middle["mean_area"] == pytest.approx(0.64) and middle["top1_before"] >= 6 / 7
+    assert found["second_look_ms"] > 0
+    told = invoke(learned[0], "experiments", "crops", "--photos", str(listing))
+    assert "7 photos of products, 7 looked at again" in told.stdout and "principal 0.7" in told.stdout
+
+
+def test_crops_compares_every_way_on_the_catalogues_own_photos(learned: Learned, never_sure: None) -> None:
+    found = run(learned[0], "experiments", "crops")
+    assert found["catalogue"]["photos"] == 12 and found["asked"] == found["looked_again"] > 0
+    assert len(found["rows"]) == 3 * len(BOXES)
+
+
+def test_crops_refuses_two_measurements_at_once_and_scenes_without_the_demonstration(
+    learned: Learned, listing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="give one of them"):
+        invoke(learned[0], "experiments", "crops", "--photos", str(listing), "--rendered", "1")
+    monkeypatch.setattr("app.cli.crops.draw_scenes", lambda folder, count, kind: [(listing.with_name("0.jpg"), "x")])
+    with pytest.raises(UsageError, match="make demo"):
+        invoke(learned[0], "experiments", "crops", "--rendered", "1")
+    monkeypatch.setattr("app.cli.crops.draw_scenes", lambda folder, count, kind: [(listing.with_name("0.jpg"), "cola")])
+    found = run(learned[0], "experiments", "crops", "--rendered", "1")
+    assert {kind: row["asked"] for kind, row in found["kinds"].items()} == dict.fromkeys(KINDS, 1)
+
+
+def test_crops_looks_again_at_unknown_photos_where_told_to(
+    learned: Learned, listing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.verdict.Verdict.name", lambda self, probability: VerdictName.UNKNOWN)
+    arguments = ("experiments", "crops", "--photos", str(listing), "--box", "middle 0.8")
+    assert [run(learned[0], *arguments, *more)["looked_again"] for more in ((), ("--unknown",))] == [0, 7]

@@ -83,32 +83,25 @@ def test_when_the_supervisor_is_killed_both_end(supervised: subprocess.Popen[byt
 
 
 def test_a_worker_that_ends_at_once_is_started_less_and_less_often(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "starts"
     keeper = WorkerKeeper(["sh", "-c", f"echo x >> {file}; exit 3"], first_wait_s=0.05)
     keeper.start()
     until(lambda: file.exists() and len(file.read_text()) >= 6, "it is started again and again")
     keeper.stop()
-    told = capsys.readouterr().err.splitlines()
-    assert "ended with status 3" in told[0]
+    assert "ended with status 3" in caplog.messages[0]
     count = len(file.read_text())
     keeper.stop()
     assert len(file.read_text()) == count
 
 
-def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     program, file = tmp_path / "worker.sh", tmp_path / "started"
     keeper = WorkerKeeper([str(program)], first_wait_s=0.05)
     keeper.start()
-    told: list[str] = []
-
-    def is_told() -> bool:
-        told.extend(capsys.readouterr().err.splitlines())
-        return len(told) >= 2
-
-    until(is_told, "what happened is told, again and again")
-    assert "the worker cannot be started" in told[0] and "worker.sh" in told[0]
+    until(lambda: len(caplog.messages) >= 2, "what happened is told, again and again")
+    assert "the worker cannot be started" in caplog.messages[0] and "worker.sh" in caplog.messages[0]
     program.with_suffix(".new").write_text(f"#!/bin/sh\necho x >> {file}\n")
     program.with_suffix(".new").chmod(0o755)
     program.with_suffix(".new").rename(program)
