@@ -23,8 +23,8 @@ setup: $(VENV)/.installed ## Make the virtual environment with everything in it
 demo: setup ## Rendered catalogue -> training -> a search and a recommendation over HTTP
 	$(RUN) demo
 
-run: setup migrate ## Serve what is in PICKTURE_HOME (default ./var) and print how to reach it from a phone
-	PICKTURE_HOST=$${PICKTURE_HOST:-0.0.0.0} $(RUN) serve
+run: setup migrate ## Serve what is in PICKTURE_HOME (default ./var) with the shopper's page; prints a QR code for phones
+	PICKTURE_HOST=$${PICKTURE_HOST:-0.0.0.0} PICKTURE_WEB=$${PICKTURE_WEB:-true} $(RUN) serve
 
 # Each process of the tests has an embedded database of its own; one given database can serve only one process.
 TEST_PROCESSES ?= $(if $(PICKTURE_TEST_DATABASE_URL),0,auto)
@@ -75,4 +75,10 @@ chaos: setup ## Kill worker and database and fill the disk in the middle of retr
 fuzz: setup ## Send mutated photos and made-up requests: ARGS="--files 10000 --examples 200 ..."
 	$(BIN)/python -m tests.app.api.fuzz $(ARGS)
 
-.PHONY: help setup demo run test check migrate train-bottlenecks train pretrain finetune imagenet-weights yardstick bench bench-rendered bench-retrain chaos fuzz
+messages: setup ## Bring the translations of the pages up to date with the pages
+	@mkdir -p var
+	$(BIN)/pybabel -q extract --no-wrap --add-location=file -F app/web/translations/babel.cfg -o var/messages.pot app/web
+	for file in app/web/translations/*.po; do $(BIN)/pybabel -q update --no-wrap --no-fuzzy-matching \
+		--ignore-obsolete --omit-header -i var/messages.pot -o $$file -l $$(basename $$file .po) || exit 1; done
+
+.PHONY: help setup demo run test check migrate train-bottlenecks train pretrain finetune imagenet-weights yardstick bench bench-rendered bench-retrain chaos fuzz messages

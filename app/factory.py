@@ -35,6 +35,7 @@ from app.api import (
 from app.api.context import EXTENSION
 from app.api.security import SCHEMES
 from app.config import Settings
+from app.web import shopper, site
 from app.wiring import Container, build_container
 
 API_VERSION = "1.0.0"
@@ -91,6 +92,9 @@ def create_app(container: Container) -> Flask:
     ):
         app.register_api(module.api)
     app.register_blueprint(docs.pages)
+    if container.settings.web:
+        site.init_app(app)
+        app.register_blueprint(shopper.pages)
     return app
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 import socket
 import sys
 
 import click
+import segno
 
 from app.cli.supervise import supervise
 from app.config import Settings
@@ -15,6 +17,7 @@ from app.logs import to_standard_error
 from app.store.database import open_database, require_current
 from models.errors import UsageError
 
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared, not bound
 _DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
 """TEST-NET-1 (RFC 5737): connecting a UDP socket to it asks the routing table and sends nothing."""
 
@@ -29,7 +32,10 @@ def command() -> None:
         require_current(engine)
     finally:
         engine.dispose()
-    click.echo(where_to_reach(settings.host, settings.port, lan_address()))
+    lan = lan_address()
+    click.echo(where_to_reach(settings.host, settings.port, lan))
+    if settings.web:
+        click.echo(where_the_page_is(settings.host, settings.port, lan))
     sys.stdout.flush()
     server = [sys.executable, "-m", "gunicorn", "--config", "python:app.gunicorn_conf"]
     if not settings.start_worker:
@@ -66,9 +72,21 @@ def lan_address() -> str | None:
     return None if ipaddress.ip_address(address).is_loopback else address
 
 
+def where_the_page_is(host: str, port: int, lan: str | None) -> str:
+    """What to tell of the shopper's page: its address, and as a QR code where a phone can reach it."""
+    everywhere = host in _EVERYWHERE
+    reachable = lan if everywhere else None if _is_loopback(host) else host
+    if reachable is None:
+        return f"The shopper's page: http://{_bracketed('127.0.0.1' if everywhere else host)}:{port}/"
+    address = f"http://{_bracketed(reachable)}:{port}/"
+    drawn = io.StringIO()
+    segno.make(address, error="m", micro=False).terminal(drawn, compact=True, border=2)
+    return f"The shopper's page: {address}\n{drawn.getvalue().rstrip()}"
+
+
 def where_to_reach(host: str, port: int, lan: str | None) -> str:
     """What to tell the operator: the address for this machine, and for a phone beside it."""
-    everywhere = host in ("0.0.0.0", "::")  # noqa: S104  compared, not bound
+    everywhere = host in _EVERYWHERE
     here = "127.0.0.1" if everywhere else host
     lines = [
         f"Pickture answers at http://{_bracketed(here)}:{port} (documentation: /docs, readiness: /readyz)",
@@ -77,9 +95,13 @@ def where_to_reach(host: str, port: int, lan: str | None) -> str:
         lines.append(f"From a phone on the same network: http://{_bracketed(lan)}:{port}")
     elif everywhere:
         lines.append("This machine has no network address now, so a phone cannot reach it.")
-    elif ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost":
+    elif _is_loopback(host):
         lines.append("Only this machine can reach it; for a phone on the same network set PICKTURE_HOST=0.0.0.0")
     return "\n".join(lines)
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
 
 
 def _is_address(host: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session as DbSession
 
 from app.errors import KeyNotFound, Unauthorized
 from app.store import access
@@ -27,6 +28,8 @@ Role = Literal["app", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 _SECRET_BYTES = 32
 _PREFIX_CHARACTERS = 12
+_PAGE_PREFIX = "shopper-page"
+"""What the key of the service's own page begins with, in lists of keys; real ones begin with ``pk_``."""
 _KEEP_EXPIRED = timedelta(days=7)
 """How long an expired session stays: its queries then still name their owner for the statistics."""
 
@@ -123,17 +126,34 @@ class AccessService:
 
         :raise Unauthorized: not a live app key (unknown, revoked and admin keys get the same answer).
         """
-        now = datetime.now(UTC)
-        token = f"ps_{secrets.token_urlsafe(_SECRET_BYTES)}"
-        expires_at = now + self._life
         wanted = digest(app_key)
         with transaction(self._engine) as session:
             key = access.live_key(session, wanted)
             if key is None or not hmac.compare_digest(key.key_sha256, wanted) or key.role != "app":
                 raise Unauthorized("the app key is not valid")
-            access.mark_used(session, key.id, now)
-            access.drop_expired_sessions(session, now - _KEEP_EXPIRED)
-            access.add_session(session, key.id, digest(token), address, expires_at, installation)
+            return self._grant(session, key, address, installation)
+
+    def open_page_session(self, address: str | None, installation: UUID) -> SessionGrant:
+        """A session for the service's own page, under a key that nobody can show: its secret is thrown away.
+
+        The key is made with the first session, and again after it was revoked (which ends the page's sessions).
+        """
+        with transaction(self._engine) as session:
+            key = access.page_key(session, _PAGE_PREFIX)
+            if key is None:
+                nobodys = digest(secrets.token_urlsafe(_SECRET_BYTES))
+                key = access.add_key(session, "app", "the service's own page", _PAGE_PREFIX, nobodys)
+            return self._grant(session, key, address, installation)
+
+    def _grant(
+        self, session: DbSession, key: AccessKey, address: str | None, installation: UUID | None
+    ) -> SessionGrant:
+        now = datetime.now(UTC)
+        token = f"ps_{secrets.token_urlsafe(_SECRET_BYTES)}"
+        expires_at = now + self._life
+        access.mark_used(session, key.id, now)
+        access.drop_expired_sessions(session, now - _KEEP_EXPIRED)
+        access.add_session(session, key.id, digest(token), address, expires_at, installation)
         return SessionGrant(token, expires_at)
 
     def authenticate(self, token: str) -> Principal:

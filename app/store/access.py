@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session as DbSession
 
 from app.store.tables import AccessKey, Session
+
+_PAGE_LOCK = "SELECT pg_advisory_xact_lock(hashtext('pickture.page_key'))"
 
 
 def add_key(session: DbSession, role: str, name: str | None, prefix: str, key_sha256: str) -> AccessKey:
@@ -29,6 +31,26 @@ def live_key(session: DbSession, key_sha256: str) -> AccessKey | None:
     return session.scalars(
         select(AccessKey).where(AccessKey.key_sha256 == key_sha256, AccessKey.revoked_at.is_(None))
     ).one_or_none()
+
+
+def page_key(session: DbSession, prefix: str) -> AccessKey | None:
+    """The live app key with this public beginning.
+
+    Where there is none, nobody else makes one until the transaction ends.
+
+    For the key that the service makes for its own page; keys of apps begin otherwise.
+    """
+    wanted = (
+        select(AccessKey)
+        .where(AccessKey.role == "app", AccessKey.prefix == prefix, AccessKey.revoked_at.is_(None))
+        .order_by(AccessKey.id)
+        .limit(1)
+    )
+    found = session.scalars(wanted).one_or_none()
+    if found is None:
+        session.execute(text(_PAGE_LOCK))
+        found = session.scalars(wanted).one_or_none()
+    return found
 
 
 def mark_used(session: DbSession, key_id: int, at: datetime) -> None:

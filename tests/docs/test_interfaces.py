@@ -36,6 +36,7 @@ from tests.docs.reading import (
 README = ROOT / "README.md"
 OPERATIONS = DOCS / "operations.md"
 API = DOCS / "api.md"
+WEB = DOCS / "web.md"
 FOR_PEOPLE = {"/openapi.json", "/docs"}
 """Routes that the introduction of api.md names; what the page itself loads needs no documentation."""
 
@@ -120,6 +121,19 @@ def test_every_route_is_documented_and_no_other(application: Flask) -> None:
     assert introduced <= there
     assert set(code_words(API.read_text("utf-8").split("\n## ")[0])) >= FOR_PEOPLE
     assert documented == {route for route in there - introduced if not route.startswith("GET /docs/")}
+
+
+def test_every_address_of_the_pages_is_documented_and_no_other(application: Flask) -> None:
+    settings = Settings(web=True)  # type: ignore[call-arg]
+    with_pages = create_app(assemble(settings, make_engine("postgresql://nowhere.invalid/none")))
+    known = {(rule.rule, method) for rule in application.url_map.iter_rules() for method in rule.methods or ()}
+    there = {
+        f"{method} {_PARAMETER.sub(_braces, rule.rule)}"
+        for rule in with_pages.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if (rule.rule, method) not in known
+    }
+    assert {row[0].strip("`") for row in table_rows(section(WEB, "Addresses"))} == there
 
 
 def _braces(parameter: re.Match[str]) -> str:

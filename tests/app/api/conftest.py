@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,24 @@ DATABASE = "pickture_service_test"
 @pytest.fixture(scope="session")
 def service_database_url(database_url: str) -> Iterator[str]:
     """URL of a migrated database beside the other tests' one, dropped in the end."""
+    with migrated_database(database_url, DATABASE) as url:
+        yield url
+
+
+@contextmanager
+def migrated_database(database_url: str, name: str) -> Iterator[str]:
+    """URL of a migrated database of this name on the same server, dropped in the end."""
     admin = create_engine(make_url(database_url).set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))
-        connection.execute(text(f"CREATE DATABASE {DATABASE} TEMPLATE template0"))
-    url = make_url(database_url).set(database=DATABASE)
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    url = make_url(database_url).set(database=name)
     engine = make_engine(url)
     upgrade(engine)
     engine.dispose()
     yield url.render_as_string(hide_password=False)
     with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {DATABASE} WITH (FORCE)"))
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
 from app.cli import keys, recognize
-from app.cli.serve import lan_address, where_to_reach
+from app.cli.serve import lan_address, where_the_page_is, where_to_reach
 from app.errors import KeyNotFound
 from app.services.access import AccessService
 from models.errors import BundleNotFound
@@ -65,6 +65,17 @@ def test_where_to_reach_the_service() -> None:
     assert "http://127.0.0.1:80 " in told and "phone on the same network: http://10.0.0.7:80" in told
     assert "no network address" in where_to_reach("0.0.0.0", 80, None)
     assert "http://[2001:db8::1]:80 " in where_to_reach("2001:db8::1", 80, None)
+
+
+def test_where_the_page_is_with_a_code_that_a_phone_can_read() -> None:
+    told, *drawn = where_the_page_is("0.0.0.0", 8000, "10.0.0.7").splitlines()
+    assert told.endswith(" http://10.0.0.7:8000/")
+    assert len(drawn) > 10 and len(set(map(len, drawn))) == 1
+    assert set("".join(drawn)) <= set("█▀▄ ")
+    assert drawn == where_the_page_is("10.0.0.7", 8000, None).splitlines()[1:]
+    for host in ("127.0.0.1", "localhost", "::1"):
+        assert len(where_the_page_is(host, 8000, "10.0.0.7").splitlines()) == 1
+    assert where_the_page_is("0.0.0.0", 8000, None).endswith(" http://127.0.0.1:8000/")
 
 
 def test_the_lan_address_is_one_of_this_machines_and_not_the_loopback() -> None:

@@ -176,6 +176,7 @@ answer = client.post(
     "/v1/search", data={"photo": (photo, "a.jpg")}, headers={"Authorization": "Bearer " + token}
 )
 assert answer.status_code == 200, answer.text
+assert client.get("/").status_code == 200
 heavy = ("tensorflow", "keras", "albumentations", "sklearn", "matplotlib")
 print(json.dumps([name for name in heavy if name in sys.modules]))
 """
@@ -191,7 +192,12 @@ def test_a_serving_process_imports_nothing_that_only_training_needs(
     done = subprocess.run(
         [sys.executable, "-c", _SERVE_ONE_SEARCH, shop.app_key, str(photo)],
         cwd=ROOT,
-        env={**os.environ, "PICKTURE_HOME": str(tmp_path), "PICKTURE_DATABASE_URL": service_database_url},
+        env={
+            **os.environ,
+            "PICKTURE_HOME": str(tmp_path),
+            "PICKTURE_DATABASE_URL": service_database_url,
+            "PICKTURE_WEB": "1",
+        },
         capture_output=True,
         text=True,
         check=False,

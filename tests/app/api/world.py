@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image as PilImage
@@ -48,6 +49,21 @@ from tests.contracts.fake_backbone import FakeBackbone
 VERSION = "2026-01-01.test"
 LEARNED = "2026-01-01T10:00:00+00:00"
 TRAINED = frozenset({"gone"})
+
+
+class Row(NamedTuple):
+    """A product to insert. category: path, large to small. photo: JPEG bytes; None: the product has none."""
+
+    sku: str
+    group: str | None
+    name: str
+    brand: str | None
+    category: tuple[str, ...]
+    type: str | None
+    colour: str | None
+    price: str | None
+    photo: bytes | None
+
 
 # sku, group, brand, category, type, colour, price, colour of the photo
 SHOP = (
@@ -91,31 +107,41 @@ def draw(colour: tuple[int, int, int], size: tuple[int, int] = (360, 320)) -> by
 def build_shop(engine: Engine, media: MediaStore) -> Shop:
     """Insert the shop's rows, photos and vectors; create an app key and an admin key."""
     photos = {sku: draw(colour) for sku, *_, colour in SHOP if colour is not None}
+    rows = [
+        Row(sku, group, f"The {sku}", brand, path, kind, colour, price, photos.get(sku))
+        for sku, group, brand, path, kind, colour, price, _ in SHOP
+    ]
+    space_id = add_products(engine, media, rows)
+    access = AccessService(engine, 60)
+    return Shop(space_id, photos, access.create_key("app", "tests").key, access.create_key("admin").key)
+
+
+def add_products(engine: Engine, media: MediaStore, rows: Sequence[Row]) -> int:
+    """Insert products with their photos and vectors; returns the space's number."""
     with Session(engine) as session, session.begin():
         space_id = ensure_space(session, FakeBackbone.space, {})
-        rows = []
-        for sku, group, brand, path, kind, colour, price, _ in SHOP:
+        vectors = []
+        for row in rows:
             product = Product(
-                sku=sku,
-                group=group,
-                name=f"The {sku}",
-                name_key=key(f"The {sku}"),
-                brand_id=None if brand is None else _brand(session, brand),
-                category_id=_category(session, path),
-                type=kind,
-                type_key=kind,
-                colour=colour,
-                colour_key=colour,
-                price=price,
-                currency=None if price is None else "EUR",
+                sku=row.sku,
+                group=row.group,
+                name=row.name,
+                name_key=key(row.name),
+                brand_id=None if row.brand is None else _brand(session, row.brand),
+                category_id=_category(session, row.category),
+                type=row.type,
+                type_key=row.type,
+                colour=row.colour,
+                colour_key=row.colour,
+                price=row.price,
+                currency=None if row.price is None else "EUR",
             )
             session.add(product)
             session.flush()
-            if sku in photos:
-                rows.append(_add_photo(session, product, photos[sku], media))
-        put_vectors(session, space_id, rows, projection().apply)
-    access = AccessService(engine, 60)
-    return Shop(space_id, photos, access.create_key("app", "tests").key, access.create_key("admin").key)
+            if row.photo is not None:
+                vectors.append(_add_photo(session, product, row.photo, media))
+        put_vectors(session, space_id, vectors, projection().apply)
+    return space_id
 
 
 def _add_photo(session: Session, product: Product, data: bytes, media: MediaStore) -> VectorRow:
