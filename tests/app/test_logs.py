@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import logging.config
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from app.logs import FIELDS, JsonLines, gunicorn_logging, to_standard_error
+from app.logs import FIELDS, JsonLines, to_standard_error
 
 LOGGER = logging.getLogger("tests.logs")
 
@@ -65,16 +66,19 @@ def test_what_cannot_be_json_is_told_as_text() -> None:
     assert "object" in json.loads(JsonLines().format(record))["thing"]
 
 
-def test_gunicorns_own_words_are_lines_of_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
-    gunicorn = logging.getLogger("gunicorn.error")
-    before = list(gunicorn.handlers), gunicorn.propagate, gunicorn.level
-    gunicorn.addHandler(logging.StreamHandler())  # as gunicorn sets up its own, before it reads ours
-    try:
-        logging.config.dictConfig(gunicorn_logging("info", "json"))
-        gunicorn.info("Listening at: %s", "http://here")
-        gunicorn.debug("not told")
-    finally:
-        gunicorn.handlers[:], gunicorn.propagate, gunicorn.level = before
-    [line] = capsys.readouterr().err.splitlines()
+_AS_GUNICORN = """
+import logging, logging.config
+from app.logs import gunicorn_logging
+logging.getLogger("gunicorn.error").addHandler(logging.StreamHandler())  # its own, before it reads ours
+logging.config.dictConfig(gunicorn_logging("info", "json"))
+logging.getLogger("gunicorn.error").info("Listening at: %s", "http://here")
+logging.getLogger("gunicorn.error").debug("not told")
+"""
+"""In a process of its own: a configuration closes every handler that there is, those of the tests too."""
+
+
+def test_gunicorns_own_words_are_lines_of_the_same_form() -> None:
+    ended = subprocess.run([sys.executable, "-c", _AS_GUNICORN], capture_output=True, text=True, check=True)
+    [line] = ended.stderr.splitlines()
     found = json.loads(line)
     assert (found["logger"], found["message"]) == ("gunicorn.error", "Listening at: http://here")

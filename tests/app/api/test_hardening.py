@@ -30,6 +30,8 @@ OWN_PROCESSES = {"socket"}
 WITHOUT_PAGES = {
     "/v1/admin/models": "versions: one a training",
     "/v1/admin/spaces": "spaces: one a weight source",
+    "/v1/admin/text": "two models",
+    "/v1/admin/text/stop-words": "the first of what one training proposes",
     "/v1/categories": "at most 2,000 nodes; `truncated` says so",
 }
 
