@@ -6,9 +6,11 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
+import requests
 from playwright.sync_api import Page, Route, expect
 from sqlalchemy import text
 
@@ -18,7 +20,7 @@ from app.store.database import transaction
 from app.store.shared_tables import SharedSpaceRow
 from app.store.spaces import remove_shared
 from tests.app.api.test_gunicorn import free_port, running, wait_for
-from tests.app.web.conftest import BLOCKED, COMMAND, Service, Visitor
+from tests.app.web.conftest import BLOCKED, COMMAND, PATIENCE_MS, Service, Visitor
 from tests.app.web.test_shopper import choose_photo, look_at
 from tests.contracts.fake_backbone import FakeBackbone
 from tests.shared_world import made_bundle
@@ -208,16 +210,30 @@ def test_verdict_advice_and_suggested_parts_are_shown_where_they_come(
     page.unroute_all(behavior="wait")
 
 
+def wait_for_words(service: Service, *, offered: bool) -> None:
+    """Wait until the service has noticed: it looks only so often."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    asked = {"installation_id": str(uuid4())}
+    said = None
+    while said is not offered:
+        assert time.monotonic() < deadline, f"words offered: {said}"
+        time.sleep(0.3)
+        answer = requests.post(f"{service.local}/web/sessions", json=asked, timeout=30)
+        assert answer.status_code == 201, answer.text
+        said = answer.json()["words"]
+
+
 @pytest.fixture
 def words_trained(service: Service, tmp_path_factory: pytest.TempPathFactory, web_home: Path) -> Iterator[None]:
     """Words can be searched by, until the test ends."""
     bundle = made_bundle(web_home / FOLDER, ("red shirt", "lemon soda can", "white milk"), "v1", FakeBackbone.space)
     publish_shared(service.engine, web_home / FOLDER, bundle, service.shop.shop.space_id)
-    time.sleep(1.1)  # the service looks once a second
+    wait_for_words(service, offered=True)
     yield
     with transaction(service.engine) as session:
         for row in session.query(SharedSpaceRow).all():
             remove_shared(session, row)
+    wait_for_words(service, offered=False)
 
 
 @pytest.mark.usefixtures("words_trained")
