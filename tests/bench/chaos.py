@@ -40,7 +40,7 @@ from tests.bench.town import FOLDS, Accident, Town
 
 LABELS = 20
 KILLS = 20
-SIZE_MB = 1024
+SIZE_MB = 2048
 SHOPPERS = 2
 _CATALOGUE_SEED = 31
 _PHOTO_SEED = 40_000

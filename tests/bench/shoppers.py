@@ -18,7 +18,7 @@ from tests.bench.drawn import another
 from tests.bench.judging import answer_fault, code_of
 
 _TIMEOUT_S = 60.0
-_REST_S = 0.1
+_REST_S = 0.5
 """Between two requests of a shopper: the machine is to train as well."""
 
 _SICK_REST_S = 0.5
