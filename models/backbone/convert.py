@@ -1,4 +1,4 @@
-"""Weights in, network files out: the part of preparing that needs TensorFlow.
+"""Weights in, network files out: the part of preparing that needs TensorFlow, or NNCF for 8 bits.
 
 Runs as ``python -m models.backbone.convert SOURCE HOME FOLDER`` in a child process of ``prepare``, so that
 the caller (a web process, a command) never carries TensorFlow. It speaks JSON lines on standard output:
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -18,14 +19,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from models.backbone.eight_bits import CALIBRATION_PHOTOS, quantise_network
 from models.backbone.network import build_network, pool3_function, weighted_layers
 from models.backbone.openvino_loader import load_openvino
 from models.backbone.packed import read_packed
+from models.backbone.preprocessing import fit_input
 from models.backbone.projection import Projection
 from models.backbone.random_network import make_random
-from models.backbone.store import IR_FILES, KERAS_FILE, PROJECTION_FILE, write_seen
+from models.backbone.space import FLOAT32
+from models.backbone.store import (
+    IR_FILES,
+    KERAS_FILE,
+    PROJECTION_FILE,
+    SEEN_FILE,
+    PreparedBackbone,
+    find_backbone,
+    write_seen,
+)
 from models.backbone.weight_files import LayerArrays, hash_weights, read_weights, write_weights
-from models.backbone.weights import WeightSource, check_imagenet, resolve_weights
+from models.backbone.weights import INT8_SUFFIX, WeightSource, check_imagenet, resolve_weights
 from models.errors import PicktureError
 from models.values import INPUT_SIZE, UInt8
 
@@ -44,12 +56,26 @@ class Converted:
     """What a conversion made.
 
     weights_sha256: of the weight values. projection_sha256: of the projection's.
+    precision: of the network's arithmetic; see ``models.backbone.space.Space``.
     versions: of the libraries that took part.
     """
 
     weights_sha256: str
     projection_sha256: str
+    precision: str
     versions: dict[str, str] = field(default_factory=dict)
+
+
+def make_files(source: str, home: Path, folder: Path, steps: Steps) -> Converted:
+    """Write the files of a prepared backbone into the existing ``folder``; for 8 bits from the one at float32.
+
+    :raise WeightsNotFound, WeightsMismatch: see ``models.backbone.weights``.
+    :raise BackboneError: 8 bits are asked for and float32 has not been prepared.
+    """
+    resolved = resolve_weights(source, home)
+    if resolved.precision == "int8":
+        return quantise_prepared(find_backbone(source.removesuffix(INT8_SUFFIX), home), folder, steps)
+    return convert_network(resolved, folder, steps)
 
 
 def convert_network(source: WeightSource, folder: Path, steps: Steps) -> Converted:
@@ -68,7 +94,19 @@ def convert_network(source: WeightSource, folder: Path, steps: Steps) -> Convert
     steps("converting to OpenVINO")
     _write_ir(network, folder / IR_FILES[0])
     packages = ("tensorflow", "keras", "openvino", "numpy")
-    return Converted(_hash_network(network), projection.sha256, {name: version(name) for name in packages})
+    versions = {name: version(name) for name in packages}
+    return Converted(_hash_network(network), projection.sha256, FLOAT32, versions)
+
+
+def quantise_prepared(base: PreparedBackbone, folder: Path, steps: Steps) -> Converted:
+    """Write the network of the prepared ``base`` in 8 bits into the existing ``folder``, and all that goes with it."""
+    for name in (KERAS_FILE, PROJECTION_FILE, SEEN_FILE):
+        shutil.copyfile(base.folder / name, folder / name)
+    steps(f"calibrating 8 bits on {CALIBRATION_PHOTOS} rendered photos, which takes minutes")
+    photos = [fit_input(image) for image in render_images(CALIBRATION_PHOTOS)]
+    precision = quantise_network(base.folder / IR_FILES[0], photos, folder / IR_FILES[0])
+    versions = {**base.space.versions, "nncf": version("nncf")}
+    return Converted(base.space.weights_sha256, base.space.projection_sha256, precision, versions)
 
 
 def _set_weights(network: Any, source: WeightSource, steps: Steps) -> tuple[Projection, frozenset[str]]:
@@ -92,7 +130,7 @@ def _set_weights(network: Any, source: WeightSource, steps: Steps) -> tuple[Proj
 
 
 def render_images(count: int) -> Sequence[UInt8]:
-    """Rendered photos for calibrating batch norm: half catalogue views, half phone photos.
+    """Rendered photos for calibrating batch norm and 8 bits: half catalogue views, half phone photos.
 
     Returns ``count`` arrays uint8 (height, width, 3), RGB; always the same ones.
     """
@@ -142,7 +180,7 @@ def main(arguments: Sequence[str]) -> int:
         answers.write(json.dumps(message) + "\n")
 
     try:
-        converted = convert_network(resolve_weights(source, Path(home)), Path(folder), lambda text: answer(step=text))
+        converted = make_files(source, Path(home), Path(folder), lambda text: answer(step=text))
     except PicktureError as error:
         answer(error={"class": type(error).__name__, "message": str(error)})
         return 1

@@ -38,7 +38,7 @@ from models.backbone.store import (
     write_record,
     write_seen,
 )
-from models.backbone.weights import WeightSource, file_digest, resolve_weights
+from models.backbone.weights import INT8_SUFFIX, WeightSource, file_digest, resolve_weights
 from models.errors import BackboneError, WeightsMismatch
 from models.files import sync
 
@@ -53,8 +53,8 @@ Progress = Callable[[str], None]
 def prepare_backbone(source: str, home: Path, progress: Progress | None = None, *, in_process: bool = False) -> Path:
     """Have the backbone of ``source`` prepared; return its folder.
 
-    Takes about 20 s the first time and a fraction of a second when it is there already. Damaged folders
-    are made anew.
+    Takes about 20 s the first time, for 8 bits some minutes more, and a fraction of a second when it is there
+    already. 8 bits are made of the network at float32, which is prepared as well. Damaged folders are made anew.
 
     source: see ``models.backbone.weights.resolve_weights``.
     home: the state folder.
@@ -65,6 +65,8 @@ def prepare_backbone(source: str, home: Path, progress: Progress | None = None, 
     """
     say = progress or (lambda _: None)
     resolved = resolve_weights(source, home)
+    if resolved.precision == "int8":  # it is made of the network at float32
+        prepare_backbone(source.removesuffix(INT8_SUFFIX), home, progress, in_process=in_process)
     root = backbones_folder(home)
     root.mkdir(parents=True, exist_ok=True)
     with exclusive(root / "prepare.lock"):
@@ -77,9 +79,9 @@ def prepare_backbone(source: str, home: Path, progress: Progress | None = None, 
         folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=root))
         try:
             if in_process:
-                from models.backbone.convert import convert_network
+                from models.backbone.convert import make_files
 
-                made = asdict(convert_network(resolved, folder, say))
+                made = asdict(make_files(source, home, folder, say))
             else:
                 made = _convert_in_child(source, home, folder, say)
             say("checking and publishing")
@@ -177,6 +179,7 @@ def _describe(source: WeightSource, folder: Path, made: dict[str, Any]) -> Space
         weights_sha256=made["weights_sha256"],
         preprocessing=PREPROCESSING,
         projection_sha256=made["projection_sha256"],
+        precision=made["precision"],
         weights=source.label,
         versions=made["versions"],
     )

@@ -41,7 +41,7 @@ def _expose_last_map(model: Any) -> bool:
 
 
 class OpenVinoBackbone:
-    """Inception-v3 on OpenVINO at float32. Safe to call from several threads.
+    """Inception-v3 on OpenVINO, at float32 or as quantised. Safe to call from several threads.
 
     Fulfils ``models.values.Backbone``.
     """
@@ -63,7 +63,7 @@ class OpenVinoBackbone:
         self._projection = projection
         openvino = load_openvino()
         options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": "f32",  # 8 bits are written into a network; what is not stays at float32
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": threads,
         }

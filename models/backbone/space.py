@@ -16,6 +16,8 @@ from models.errors import BackboneError
 IDENTIFIER_LENGTH: Final = 16
 """Hex digits of an identifier: 64 bits, ample for the handful of spaces a shop ever has."""
 
+FLOAT32: Final = "float32"
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -26,9 +28,11 @@ class Space:
     projection_sha256: SHA-256 of the projection matrix's values.
     layer: the layer whose output is the bottleneck.
     input_size: edge of the square input, pixels.
-    precision: arithmetic of the network, ``float32``.
+    precision: arithmetic of the network: ``float32``, or ``int8:`` with a digest of the quantised network, since
+        what it was calibrated on changes the vectors, too.
     weights: where the weights came from, for people (``embedded``, ``imagenet``, ``file:NAME``,
-        ``random``); not part of the identifier: the same values from another file make the same vectors.
+        ``random``, with ``+int8`` behind it for 8 bits); not part of the identifier: the same values from another
+        file make the same vectors.
     versions: library versions that made the network's files; not part of the identifier.
     """
 
@@ -37,9 +41,14 @@ class Space:
     projection_sha256: str
     layer: str = "pool_3"
     input_size: int = 299
-    precision: str = "float32"
+    precision: str = FLOAT32
     weights: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def in_eight_bits(self) -> bool:
+        """Whether the network computes with 8-bit numbers, which OpenVINO alone does."""
+        return self.precision != FLOAT32
 
     @property
     def identifier(self) -> str:

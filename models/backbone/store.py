@@ -160,7 +160,7 @@ def load_backbone(
     threads, streams: see ``OpenVinoBackbone``.
     :raise WeightsNotFound, BackboneNotReady: see ``find_backbone``.
     :raise BackboneError: a file is missing or its SHA-256 differs from the manifest.
-    :raise UsageError: another runtime.
+    :raise UsageError: another runtime, or ``tensorflow`` for 8 bits.
     """
     return _load(find_backbone(source, home), runtime, threads, streams)
 
@@ -170,6 +170,11 @@ def _load(prepared: PreparedBackbone, runtime: Runtime, threads: int, streams: i
         verify_files(prepared.folder, (*IR_FILES, PROJECTION_FILE, SPACE_FILE))
         kind, network = OpenVinoBackbone, prepared.folder / IR_FILES[0]
     elif runtime == "tensorflow":
+        if prepared.space.in_eight_bits:
+            raise UsageError(
+                f"space {prepared.space.identifier} is one of 8 bits ({prepared.space.weights}), which the runtime "
+                "openvino alone computes: set PICKTURE_RUNTIME=openvino"
+            )
         verify_files(prepared.folder, (KERAS_FILE, PROJECTION_FILE, SPACE_FILE))
         # By name, so that no import of the serving path reaches TensorFlow.
         kind = importlib.import_module(_TENSORFLOW_RUNTIME).TensorFlowBackbone

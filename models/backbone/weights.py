@@ -1,4 +1,5 @@
-"""Where the weights come from: ``embedded``, ``imagenet``, ``random``, or the path of a packed or Keras file.
+"""Where the weights come from: ``embedded``, ``imagenet``, ``random``, or the path of a packed or Keras file; with
+``+int8`` behind it, computed with in 8 bits.
 
 Only names and hashes here; nothing is loaded and TensorFlow is not needed. Nothing falls back: a source
 that is not there is an error, never another network.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -33,7 +34,17 @@ RANDOM_RECIPE: Final = "he-normal|batch norm calibrated on 32 rendered images|v1
 PACKED_SUFFIX: Final = ".npz"
 """Of files in the format of ``models.backbone.packed``."""
 
-_EXPECTED: Final = f"{EMBEDDED}, {IMAGENET}, {RANDOM} or the path of a {PACKED_SUFFIX} or .h5 file of weights"
+Precision = Literal["float32", "int8"]
+INT8_SUFFIX: Final = "+int8"
+"""Behind a weight source: its network with 8-bit convolutions."""
+
+INT8_RECIPE: Final = "nncf post-training quantisation, fast bias correction, 300 rendered images|v1"
+"""Names how ``models.backbone.eight_bits`` is used; a new text makes prepared ones stale."""
+
+_EXPECTED: Final = (
+    f"{EMBEDDED}, {IMAGENET}, {RANDOM} or the path of a {PACKED_SUFFIX} or .h5 file of weights, and {INT8_SUFFIX} "
+    "behind it for 8 bits"
+)
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -42,13 +53,15 @@ class WeightSource:
     """A resolved weight source.
 
     kind: ``embedded``, ``imagenet``, ``file`` (a Keras or a packed one), or ``random`` (generated).
-    label: what people see: ``embedded``, ``imagenet``, ``file:NAME``, ``random``.
+    label: what people see: ``embedded``, ``imagenet``, ``file:NAME``, ``random``; with ``+int8`` for 8 bits.
     path: the absolute file, None where the weights are generated.
+    precision: the arithmetic that the network is prepared for.
     """
 
     kind: Literal["embedded", "imagenet", "file", "random"]
     label: str
     path: Path | None
+    precision: Precision = "float32"
 
     @property
     def packed(self) -> bool:
@@ -63,11 +76,13 @@ class WeightSource:
         """
         recipe = {
             # By its name, so that an installation may be moved.
-            "source": self.label if self.kind == EMBEDDED or self.path is None else str(self.path),
+            "source": self.kind if self.kind == EMBEDDED or self.path is None else str(self.path),
             "random": None if self.path else f"{RANDOM_RECIPE}|{RANDOM_SEED}",
             "preprocessing": PREPROCESSING,
             "projection": None if self.packed else f"{PROJECTION_RECIPE}|{PROJECTION_SEED}",
         }
+        if self.precision != "float32":
+            recipe["quantisation"] = INT8_RECIPE
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
@@ -75,10 +90,13 @@ def resolve_weights(source: str, home: Path) -> WeightSource:
     """What ``source`` means under the state folder ``home``.
 
     source: ``embedded``, ``imagenet``, ``random``, or the path of packed weights (``.npz``) or of a Keras
-        ``*_notop.h5`` / ``.weights.h5`` file.
+        ``*_notop.h5`` / ``.weights.h5`` file; ``+int8`` behind any of them: its network in 8 bits.
     :raise WeightsNotFound: the file is not there, is not a file, or cannot be read.
     :raise WeightsMismatch: the name ends neither in ``.npz`` nor in ``.h5``.
     """
+    if source.endswith(INT8_SUFFIX):
+        plain = resolve_weights(source.removesuffix(INT8_SUFFIX), home)
+        return replace(plain, label=plain.label + INT8_SUFFIX, precision="int8")
     if source == RANDOM:
         return WeightSource("random", RANDOM, None)
     if source == EMBEDDED:

@@ -6,8 +6,8 @@ processor offers, and which arithmetic the convolutions were really compiled to:
 it calculates at float32 and says nothing.
 
 With ``--train`` and ``--test`` (listings ``path,sku``) also what the 8 bits cost in accuracy: the test photos named by
-classifiers of either network's own bottlenecks, in pairs. Without, the quantiser sees drawn photos, which is enough for
-its speed and not for its accuracy.
+classifiers of either network's own bottlenecks, in pairs; once calibrated on drawn photos, which need no shop, and once
+on the training photos.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +31,7 @@ import numpy as np
 
 from app.cli.demo.shop import FAMILY, demo_products
 from augment.render import render_phone_photo
+from models.backbone.eight_bits import quantise_network
 from models.backbone.openvino_loader import load_openvino
 from models.backbone.preprocessing import PREPROCESSING, fit_input
 from models.backbone.projection import Projection
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--test", type=Path, help="listing of photos to ask")
     parser.add_argument("--a-label", type=int, help="so many training photos of each label, for a quicker answer")
     parser.add_argument("--calibration", type=int, default=300, help="photos that the quantiser sees")
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each precision and batch")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each precision and batch; 0: no speed")
     parser.add_argument("--threads", type=int, default=0, help="threads of the network; 0: all cores")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(arguments)
@@ -76,15 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--train and --test go together")
     cases = None if asked.train is None else (_listed(asked.train, asked.a_label), _listed(asked.test))
     _tell("calibration photos")
-    photos = _drawn(asked.calibration) if cases is None else _sampled(cases[0], asked.calibration)
+    photos = {"drawn": _drawn(asked.calibration)}
+    if cases is not None:
+        photos["listed"] = _sampled(cases[0], asked.calibration)
     with tempfile.TemporaryDirectory(prefix="pickture-precision-") as name:
-        _tell(f"8 bits, calibrated on {len(photos)} photos")
-        small = quantised(asked.network, photos, Path(name) / "network.xml")
-        result: dict[str, Any] = {
-            "processor": processor(),
-            "calibrated_on": f"{len(photos)} {'drawn' if cases is None else 'listed'} photos",
-            "speed": speeds(asked.network, small, photos, asked.rounds, asked.threads),
-        }
+        small: dict[str, Path] = {}
+        for kind, own in photos.items():
+            _tell(f"8 bits, calibrated on {len(own)} {kind} photos")
+            small[kind] = Path(name) / f"{kind}.xml"
+            quantise_network(asked.network, own, small[kind])
+        result: dict[str, Any] = {"processor": processor(), "calibration": {k: len(own) for k, own in photos.items()}}
+        if asked.rounds:
+            result["speed"] = speeds(asked.network, small["drawn"], photos["drawn"], asked.rounds, asked.threads)
         if cases is not None:
             result["accuracy"] = accuracy(asked.network, small, *cases)
     print(json.dumps(result) if asked.json else table(result))
@@ -143,22 +146,6 @@ def _pixels(case: PhotoCase) -> UInt8:
 
 
 # Networks
-
-
-def quantised(network: Path, photos: Sequence[UInt8], out: Path) -> Path:
-    """The network with 8-bit convolutions, written to ``out``.
-
-    photos: uint8 (299, 299, 3) each, like those it will see; activations' ranges are taken from them.
-    """
-    openvino = load_openvino()  # first: it bars the telemetry package, which NNCF would use too
-    import nncf
-
-    model = openvino.Core().read_model(str(network))
-    data = nncf.Dataset(list(photos), lambda pixels: pixels[None])
-    with redirect_stdout(sys.stderr):  # its progress; standard output is for the result
-        small = nncf.quantize(model, data, subset_size=len(photos), fast_bias_correction=True)
-    openvino.save_model(small, str(out), compress_to_fp16=False)
-    return out
 
 
 def _compiled(network: Path, precision: str, threads: int) -> Any:
@@ -224,38 +211,46 @@ def _turn(request: Any, inputs: UInt8) -> tuple[float, float]:
 # Accuracy
 
 
-def accuracy(network: Path, small: Path, train: Sequence[PhotoCase], test: Sequence[PhotoCase]) -> dict[str, Any]:
+def accuracy(
+    network: Path, small: dict[str, Path], train: Sequence[PhotoCase], test: Sequence[PhotoCase]
+) -> dict[str, Any]:
     """Each network's bottlenecks under classifiers of their own, and the difference in pairs.
 
-    Returns ``{photos, cosine, softmax|svm|knn: {float32|int8: {top1, top5, macro_f1}, top1_lost, interval_95}}``;
-    cosine: of the two networks' bottlenecks of the same photo, median and least.
+    small: 8-bit networks by what they were calibrated on.
+    Returns ``{photos, float32: {softmax|svm|knn: {top1, top5, macro_f1}}, int8: {calibration: {cosine,
+    softmax|svm|knn: {top1, top5, macro_f1, top1_lost, interval_95}}}}``; cosine: of the two networks' bottlenecks of
+    the same photo, median and least.
     """
     known = {case.label for case in train if case.label}
     taught = [case for case in train if case.label]
     asked = [case for case in test if case.label in known]
     labels, truth = [str(case.label) for case in taught], [str(case.label) for case in asked]
     learned, shown = [_pixels(case) for case in taught], [_pixels(case) for case in asked]
-    vectors: dict[str, tuple[Float32, Float32]] = {}
-    for name, path in (("float32", network), ("int8", small)):
-        _tell(f"bottlenecks, {name}")
-        backbone = _backbone(path, name)
-        vectors[name] = backbone.extract(learned), backbone.extract(shown)
-    cosines = (vectors["float32"][1] * vectors["int8"][1]).sum(axis=1)
+
+    def measured(path: Path, precision: str) -> tuple[Float32, dict[str, list[list[str]]]]:
+        _tell(f"bottlenecks, {precision}")
+        backbone = _backbone(path, precision)
+        vectors = backbone.extract(learned), backbone.extract(shown)
+        return vectors[1], _named(vectors, labels)
+
+    full_vectors, full = measured(network, "float32")
     found: dict[str, Any] = {
         "photos": {"train": len(taught), "test": len(asked)},
-        "cosine": {"median": float(np.median(cosines)), "least": float(cosines.min())},
+        "float32": {probe: summary(ranked, truth) for probe, ranked in full.items()},
+        "int8": {},
     }
-    named = {name: _named(own, labels) for name, own in vectors.items()}
-    for probe in named["float32"]:
-        hits = {
-            name: np.array([ranked[:1] == [label] for ranked, label in zip(own[probe], truth, strict=True)])
-            for name, own in named.items()
-        }
-        found[probe] = {
-            **{name: summary(own[probe], truth) for name, own in named.items()},
-            "top1_lost": float(hits["float32"].mean() - hits["int8"].mean()),
-            "interval_95": paired_interval(hits["float32"], hits["int8"]),
-        }
+    for kind, path in small.items():
+        vectors, named = measured(path, "int8")
+        cosines = (full_vectors * vectors).sum(axis=1)
+        row: dict[str, Any] = {"cosine": {"median": float(np.median(cosines)), "least": float(cosines.min())}}
+        for probe, ranked in named.items():
+            hits = [
+                np.array([first[:1] == [label] for first, label in zip(own, truth, strict=True)])
+                for own in (full[probe], ranked)
+            ]
+            lost = {"top1_lost": float(hits[0].mean() - hits[1].mean()), "interval_95": paired_interval(*hits)}
+            row[probe] = {**summary(ranked, truth), **lost}
+        found["int8"][kind] = row
     return found
 
 
@@ -279,31 +274,48 @@ def table(result: dict[str, Any]) -> str:
     """The figures for people."""
     machine = result["processor"]
     offered = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in machine["features"].items())
+    calibration = ", ".join(f"{count} {kind} photos" for kind, count in result["calibration"].items())
     lines = [
         f"{machine['name']}, {machine['cores']} cores: {offered}; OpenVINO offers {' '.join(machine['openvino'])}",
-        f"8 bits calibrated on {result['calibrated_on']}",
+        f"8 bits calibrated on {calibration}",
+    ]
+    if "speed" in result:
+        lines += _speed_table(result["speed"])
+    found = result.get("accuracy")
+    return "\n".join(lines + (["accuracy not measured: give --train and --test"] if found is None else _losses(found)))
+
+
+def _speed_table(speed: dict[str, Any]) -> list[str]:
+    lines = [
         f"{'ms an image, wall (CPU), x float32':36}" + "".join(f"{f'batch {batch}':>28}" for batch in BATCHES),
     ]
-    for name, row in result["speed"].items():
+    for name, row in speed.items():
         cells = (f"{c['wall_ms']:.1f} ({c['core_ms']:.1f}) x {c['faster']:.2f}" for c in row["batches"].values())
         lines.append(f"{name:36}" + "".join(f"{cell:>28}" for cell in cells))
-    for name, row in result["speed"].items():
+    for name, row in speed.items():
         kernels = ", ".join(f"{count} x {kernel}" for kernel, count in row["arithmetic"].items())
         lines.append(f"{name}: convolutions as {kernels}")
-    found = result.get("accuracy")
-    if found is None:
-        return "\n".join([*lines, "accuracy not measured: give --train and --test"])
-    lines.append(f"accuracy on {found['photos']['test']} photos, Top-1 / Top-5; points of Top-1 lost, 95 % interval:")
-    for probe in ("softmax", "svm", "knn"):
-        row = found[probe]
-        cells = "   ".join(f"{n} {100 * row[n]['top1']:.1f} / {100 * row[n]['top5']:.1f}" for n in ("float32", "int8"))
-        low, high = (100 * bound for bound in row["interval_95"])
-        lines.append(f"{probe:10}{cells}   lost {100 * row['top1_lost']:+.1f} ({low:+.1f} to {high:+.1f})")
-    cosine = found["cosine"]
-    lines.append(
-        f"cosine of the two bottlenecks of a photo: median {cosine['median']:.4f}, least {cosine['least']:.4f}"
-    )
-    return "\n".join(lines)
+    return lines
+
+
+def _losses(found: dict[str, Any]) -> list[str]:
+    lines = [f"accuracy on {found['photos']['test']} photos, Top-1 / Top-5; points of Top-1 lost, 95 % interval:"]
+    for probe, row in found["float32"].items():
+        lines.append(f"{probe:10}float32                {100 * row['top1']:.1f} / {100 * row['top5']:.1f}")
+    for kind, rows in found["int8"].items():
+        for probe in found["float32"]:
+            row = rows[probe]
+            low, high = (100 * bound for bound in row["interval_95"])
+            lines.append(
+                f"{probe:10}{f'int8, {kind} photos':23}{100 * row['top1']:.1f} / {100 * row['top5']:.1f}"
+                f"   lost {100 * row['top1_lost']:+.1f} ({low:+.1f} to {high:+.1f})"
+            )
+        cosine = rows["cosine"]
+        lines.append(
+            f"{kind} photos: cosine of the two bottlenecks of a photo: median {cosine['median']:.4f}, "
+            f"least {cosine['least']:.4f}"
+        )
+    return lines
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_json_round_trip() -> None:
         {"projection_sha256": "c" * 64},
         {"layer": "mixed9"},
         {"input_size": 224},
-        {"precision": "float16"},
+        {"precision": "int8:0123456789abcdef"},
     ],
 )
 def test_everything_the_vectors_depend_on_changes_the_identifier(change: dict[str, object]) -> None:
