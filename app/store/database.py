@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.config import Settings
@@ -84,15 +84,21 @@ def open_database(settings: Settings) -> Engine:
 def transaction(engine: Engine) -> Iterator[Session]:
     """One unit of work: commits at the end, rolls back on any exception. Rows stay readable after it.
 
-    :raise DatabaseUnavailable: no connection can be made.
+    :raise DatabaseUnavailable: no connection can be made, or it broke where the driver has no better name for that.
     """
-    with (
-        _connect(engine) as connection,
-        connection.begin(),
-        Session(connection, expire_on_commit=False) as session,
-    ):
-        yield session
-        session.flush()
+    try:
+        with (
+            _connect(engine) as connection,
+            connection.begin(),
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            yield session
+            session.flush()
+    except DBAPIError as error:
+        # psycopg2 calls a connection that ends under a rollback a plain DatabaseError, which nobody would take for it.
+        if not error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+            raise
+        raise DatabaseUnavailable(f"the connection to the database broke: {error.orig}") from error
 
 
 @contextmanager

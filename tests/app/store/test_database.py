@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psycopg2
 import pytest
 from sqlalchemy import URL, Engine, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
@@ -132,6 +134,26 @@ def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_error(own_engine:
         _ = 1 / 0
     with transaction(own_engine) as session:
         assert session.scalars(select(Brand.name)).all() == ["Kept"]
+
+
+def test_a_connection_that_breaks_under_a_rollback_is_a_database_that_is_away(
+    own_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk is full: the work fails for that, and the server has ended when it is to be taken back.
+
+    What the driver says then depends on the moment; a cut wire alone gives an OperationalError.
+    """
+
+    def server_has_ended(_: object) -> None:
+        raise psycopg2.DatabaseError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(own_engine.dialect, "do_rollback", server_has_ended)
+    with pytest.raises(DatabaseUnavailable, match="closed the connection"), transaction(own_engine) as session:
+        session.execute(text("SELECT 1"))
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.undo()
+    with transaction(own_engine) as session:
+        assert session.scalar(text("SELECT 1")) == 1
 
 
 def test_times_come_back_in_utc(engine: Engine) -> None:
