@@ -25,6 +25,7 @@ from app.services.feedback import FeedbackService
 from app.services.intake import BottleneckCache, Intake
 from app.services.jobs import JobService
 from app.services.limits import LimitRules, Limits
+from app.services.logins import LoginService
 from app.services.observing import Observer, Relay
 from app.services.pictures import PictureService
 from app.services.proposals import ProposalService
@@ -79,6 +80,7 @@ class Container:
     decoder: Decodes
     admission: Admission
     access: AccessService
+    logins: LoginService
     limits: Limits
     search: SearchService
     words: SharedInService
@@ -272,6 +274,7 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *
         decoder=decoder,
         admission=Admission(max(1, settings.threads - _THREADS_KEPT_FREE)),
         access=AccessService(engine, settings.session_minutes),
+        logins=LoginService(engine, settings.admin_idle_minutes),
         limits=Limits(engine, LimitRules.of(settings)),
         search=SearchService(engine, media, model, intake, settings.search_seconds),
         words=words,

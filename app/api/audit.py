@@ -53,6 +53,9 @@ def record(response: Response) -> Response:
 
 
 def code_of(response: Response) -> str | None:
-    """The stable code of a problem; None where there was none."""
+    """The stable code of a problem, which a page notes as ``g.problem_code``; None where there was none."""
+    noted: str | None = g.get("problem_code")
+    if noted is not None:
+        return noted
     problem = response.get_json(silent=True) if response.mimetype == "application/problem+json" else None
     return problem.get("code") if isinstance(problem, dict) else None

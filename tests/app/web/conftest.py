@@ -82,6 +82,7 @@ def service(
     settings = {
         "PICKTURE_DATABASE_URL": web_database_url,
         "PICKTURE_WEB": "true",
+        "PICKTURE_ADMIN_WEB": "open",
         "PICKTURE_MAX_UPLOAD_BYTES": str(4 * 2**20),
         "PICKTURE_DECODERS": "1",
         SPACE_SETTING: str(web_shop.shop.space_id),

@@ -1,0 +1,41 @@
+"""The dashboard as a whole: its sections, and its menu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Flask, request
+
+from app.web.admin import gate, login, start, words
+from app.web.site import translate as _
+
+SECTIONS: Final = (login, start)
+"""Modules with ``pages``, one a group of pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """A place of the menu. section: the module it leads to. endpoint: its first page. name: in the page's language."""
+
+    section: str
+    endpoint: str
+    name: Callable[[], str]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this request is for a page of that section."""
+        return request.blueprint == f"admin_{self.section}"
+
+
+MENU: Final = (MenuItem("start", "admin_start.page", lambda: _("Overview")),)
+
+
+def init_app(app: Flask) -> None:
+    """Serve the dashboard's pages. After ``app.web.site``, whose templates and languages they use."""
+    words.init_app(app)
+    gate.init_app(app)
+    app.jinja_env.globals.update(admin_menu=MENU)
+    for module in SECTIONS:
+        app.register_blueprint(module.pages)
