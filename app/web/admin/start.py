@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from flask import render_template, url_for
+from flask import render_template
 
 from app.api.context import container
 from app.services.jobs import JobPage
-from app.store.proposals import ProposalFilters
 from app.store.review_listing import ReviewFilters
 from app.web.admin import gate
 from app.web.admin.words import number

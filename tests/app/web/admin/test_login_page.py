@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.app.web.admin.conftest import LOOKS, Admin, show_key
+from tests.app.web.admin.conftest import LOOKS, show_key
 from tests.app.web.conftest import Service, Visitor
 from tests.app.web.test_shopper import look_at
 
