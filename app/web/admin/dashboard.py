@@ -8,16 +8,20 @@ from typing import Final
 
 from flask import Flask, request
 
-from app.web.admin import gate, login, start, words
+from app.web.admin import catalogue, catalogue_product, gate, imports, jobs, login, start, words
 from app.web.site import translate as _
 
-SECTIONS: Final = (login, start)
+SECTIONS: Final = (login, start, catalogue, catalogue_product, imports, jobs)
 """Modules with ``pages``, one a group of pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class MenuItem:
-    """A place of the menu. section: the module it leads to. endpoint: its first page. name: in the page's language."""
+    """A place of the menu.
+
+    section: the module it leads to; those whose names begin so belong to it too. endpoint: its first page. name: in
+    the page's language.
+    """
 
     section: str
     endpoint: str
@@ -26,10 +30,15 @@ class MenuItem:
     @property
     def is_here(self) -> bool:
         """Whether this request is for a page of that section."""
-        return request.blueprint == f"admin_{self.section}"
+        return (request.blueprint or "").startswith(f"admin_{self.section}")
 
 
-MENU: Final = (MenuItem("start", "admin_start.page", lambda: _("Overview")),)
+MENU: Final = (
+    MenuItem("start", "admin_start.page", lambda: _("Overview")),
+    MenuItem("catalogue", "admin_catalogue.page", lambda: _("Catalogue")),
+    MenuItem("imports", "admin_imports.page", lambda: _("Import")),
+    MenuItem("jobs", "admin_jobs.page", lambda: _("Jobs")),
+)
 
 
 def init_app(app: Flask) -> None:

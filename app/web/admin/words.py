@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Final
+from decimal import Decimal
+from typing import Final, Literal
 
 from babel import Locale
 from babel.dates import format_datetime
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_currency, format_decimal, format_percent
 from flask import Flask
 from markupsafe import Markup, escape
 
@@ -40,10 +41,11 @@ _KINDS: Final[dict[str, Callable[[], str]]] = {
 
 
 def init_app(app: Flask) -> None:
-    """Teach the templates these filters."""
+    """Teach the templates these filters, and ``names``: values of a choice with what they are called."""
     app.jinja_env.filters.update(
-        moment=moment, number=number, percent=percent, size=size, state=state_name, kind=kind_name
+        moment=moment, number=number, percent=percent, size=size, state=state_name, kind=kind_name, price=price
     )
+    app.jinja_env.globals.update(names=_names)
 
 
 def moment(when: datetime | None) -> str:
@@ -78,6 +80,13 @@ def size(size_bytes: float) -> str:
     return f"{number(size_bytes, 1 if unit > 2 else 0)} {_UNITS[unit]}"
 
 
+def price(amount: Decimal | None, currency: str | None) -> str:
+    """A price as the language writes it; a dash where there is none."""
+    if amount is None or currency is None:
+        return "–"
+    return str(format_currency(amount, currency, locale=_locale()))
+
+
 def state_name(state: str) -> str:
     """What the state of a job or a model version is called."""
     told = _STATES.get(state)
@@ -88,6 +97,11 @@ def kind_name(kind: str) -> str:
     """What a kind of job is called."""
     told = _KINDS.get(kind)
     return kind if told is None else told()
+
+
+def _names(values: Iterable[str], of: Literal["state", "kind"]) -> list[tuple[str, str]]:
+    called = state_name if of == "state" else kind_name
+    return [(value, called(value)) for value in values]
 
 
 def _locale() -> Locale:

@@ -1,19 +1,13 @@
 // What every page of the dashboard does; all of it works without, too.
-import { facts } from "../common/text.js";
 import { guardForms } from "./forms.js";
+import { startLive } from "./live.js";
+import { localTimes } from "./times.js";
 
-const moment = new Intl.DateTimeFormat(facts.language, { dateStyle: "medium", timeStyle: "short" });
-
-/** Times come in UTC; people live in their own. */
-export function localTimes(root) {
-  for (const time of root.querySelectorAll("time[datetime]")) {
-    time.title = time.textContent;
-    time.textContent = moment.format(new Date(time.dateTime));
-  }
-}
+export { localTimes };
 
 localTimes(document);
 guardForms(document);
+startLive(document);
 document.querySelector('.menu [aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "center" });
 document.querySelector("#problem")?.focus();
 document.documentElement.dataset.ready = "";
