@@ -43,7 +43,7 @@ def record(response: Response) -> Response:
         "key_id": None if caller is None else caller.key_id,
         "role": None if caller is None else caller.role,
         "action": f"{request.method} {request.url_rule.rule if request.url_rule is not None else request.path}",
-        "target": dict(request.view_args or {}),
+        "target": {name: str(value) for name, value in (request.view_args or {}).items()},
         "status": response.status_code,
         "code": code_of(response),
         "request_id": g.request_id,
