@@ -17,11 +17,13 @@ from sqlalchemy import Engine, select, text
 
 from app.config import Settings
 from app.services.access import AccessService
+from app.services.album import Album
 from app.services.browse import BrowseService
 from app.services.catalogue.editing import ProductEditor
 from app.services.catalogue.live_photos import PhotoEditor
 from app.services.cursors import Cursors
 from app.services.feedback import FeedbackService
+from app.services.inspection import Inspection
 from app.services.intake import BottleneckCache, Intake
 from app.services.jobs import JobService
 from app.services.limits import LimitRules, Limits
@@ -95,6 +97,8 @@ class Container:
     product_editor: ProductEditor
     photo_editor: PhotoEditor
     versions: ModelVersions
+    inspection: Inspection
+    album: Album
     spaces: Spaces
     jobs: JobService
     observer: Relay
@@ -289,6 +293,8 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *
         product_editor=ProductEditor(engine, media, model, settings.currency, words),
         photo_editor=PhotoEditor(engine, media, model, words),
         versions=ModelVersions(engine, bundles, spaces),
+        inspection=Inspection(engine, bundles),
+        album=Album(engine),
         spaces=spaces,
         jobs=JobService(engine, settings.home, cursors),
         observer=observer,

@@ -19,7 +19,8 @@ from app.errors import ModelNotFound
 from app.store.bundles import BundleStore
 from app.store.database import transaction
 from app.store.tables import Bundle
-from models.bundle import bundle_file
+from models.bundle import bundle_file, read_manifest
+from models.errors import BundleDamaged
 from models.inspection import (
     JUDGED_FILE,
     MAP_FILE,
@@ -91,6 +92,14 @@ class Inspection:
         self._bundles = bundles
         self._lock = Lock()
         self._kept: dict[type, tuple[str, JudgedPhotos | ProductMap]] = {}
+
+    def files(self, version: str) -> frozenset[str]:
+        """Names of the files that the version was made with."""
+        digest = self._digest(version)
+        manifest, found = read_manifest(self._bundles.path_for(version))
+        if found != digest:
+            raise BundleDamaged(f"the manifest of model {version} is not the one that was recorded; restore it")
+        return frozenset(manifest["files"])
 
     def confusions(self, version: str, rule: str, first: int, rows: int, columns: int) -> Confusions | None:
         """The rows ``first`` .. of the matrix, at most ``rows`` by ``columns``.

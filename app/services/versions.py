@@ -92,6 +92,12 @@ class ModelVersions:
             raise ModelNotFound(f"model {version} was made without a report")
         return found
 
+    def before_champion(self) -> ModelVersion | None:
+        """What a rollback would serve, or None where there is nothing to go back to."""
+        with transaction(self._engine) as session:
+            before = self._bundles.before_champion(session)
+            return None if before is None else self._version(session, before)
+
     def promote(self, version: str) -> ModelVersion:
         """Serve ``version`` from now on; promoting the champion changes nothing.
 

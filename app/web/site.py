@@ -100,7 +100,7 @@ def asset_urls(prefix: str, suffix: str) -> list[str]:
 def protect(response: Response) -> Response:
     """The headers of a page; for ``Blueprint.after_request``. A chosen language is remembered."""
     if response.mimetype == "text/html":
-        response.headers["Content-Security-Policy"] = POLICY
+        response.headers.setdefault("Content-Security-Policy", POLICY)  # a page may have a stricter one
         response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
         # Unlike `no-referrer` it leaves forms their Origin, by which they are told from other sites' forms.
         response.headers["Referrer-Policy"] = "same-origin"

@@ -8,10 +8,38 @@ from typing import Final
 
 from flask import Flask, request
 
-from app.web.admin import catalogue, catalogue_product, gate, imports, jobs, login, start, words
+from app.web.admin import (
+    care,
+    catalogue,
+    catalogue_product,
+    gate,
+    imports,
+    jobs,
+    login,
+    review,
+    service,
+    start,
+    texts,
+    versions,
+    versions_pictures,
+    words,
+)
 from app.web.site import translate as _
 
-SECTIONS: Final = (login, start, catalogue, catalogue_product, imports, jobs)
+SECTIONS: Final = (
+    login,
+    start,
+    catalogue,
+    catalogue_product,
+    imports,
+    jobs,
+    versions,
+    versions_pictures,
+    review,
+    care,
+    texts,
+    service,
+)
 """Modules with ``pages``, one a group of pages."""
 
 
@@ -38,6 +66,11 @@ MENU: Final = (
     MenuItem("catalogue", "admin_catalogue.page", lambda: _("Catalogue")),
     MenuItem("imports", "admin_imports.page", lambda: _("Import")),
     MenuItem("jobs", "admin_jobs.page", lambda: _("Jobs")),
+    MenuItem("versions", "admin_versions.listing", lambda: _("Models")),
+    MenuItem("review", "admin_review.listing", lambda: _("Review")),
+    MenuItem("care", "admin_care.page", lambda: _("Data care")),
+    MenuItem("texts", "admin_texts.page", lambda: _("Words")),
+    MenuItem("service", "admin_service.page", lambda: _("Service")),
 )
 
 

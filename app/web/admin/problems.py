@@ -54,6 +54,23 @@ _SENTENCES: Final[dict[str, Callable[[], str]]] = {
     "job_running": lambda: _("Another training has been asked for and has not ended. One is let in at a time."),
     "cursor_invalid": lambda: _("This page of the list is not there any more. Start at the first."),
     "precondition_failed": lambda: _("Someone changed this while you were at it."),
+    "model_not_found": lambda: _("There is no such model version, or it was made without this part."),
+    "bundle_not_found": lambda: _("The files of this model version are missing. Restore them, or serve another one."),
+    "bundle_damaged": lambda: _(
+        "The files of this model version are not those that were written. Restore them, or serve another one."
+    ),
+    "no_earlier_model": lambda: _("There is nothing to go back to: no other version was served before."),
+    "space_mismatch": lambda: _("This version sees with weights whose network is not here, so it cannot be served."),
+    "space_incomplete": lambda: _(
+        "The space of this version still lacks photos. They are being added from now on: serve it when all are there."
+    ),
+    "review_item_not_found": lambda: _("There is no such photo to review. The shopper may have taken it back."),
+    "review_decided": lambda: _("Someone decided otherwise on this photo before."),
+    "review_limit": lambda: _("Training takes no more photos of this product from this shopper. Discard it."),
+    "proposal_not_found": lambda: _("There is no such proposal any more."),
+    "proposal_decided": lambda: _("Someone decided otherwise on this proposal before. Change the product itself."),
+    "proposal_outdated": lambda: _("The product says so itself by now, so the proposal is not needed any more."),
+    "text_model_not_found": lambda: _("No text model has been trained yet."),
     "internal": lambda: _("Something in the service went wrong. Its log says more under the number below."),
 }
 """Sentences by the codes of ``app.errors``, and by those of the login."""
