@@ -33,7 +33,7 @@ def sentence(code: str | None) -> str | None:
 
 _SENTENCES: Final[dict[str, Callable[[], str]]] = {
     "login_ended": lambda: _(
-        "You are not logged in any more. What you entered is kept: show your key, and it is sent."
+        "You are not logged in any more. Log in: what you entered is kept, and is sent then."
     ),
     "login_ended_with_files": lambda: _("You are not logged in any more. Log in, then choose the files again."),
     "key_wrong": lambda: _("This key is not valid. It may be mistyped, revoked, or the key of an app."),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from flask import render_template
+from flask import render_template, url_for
 
 from app.api.context import container
 from app.services.jobs import JobPage
@@ -65,7 +65,8 @@ def _of_the_service(jobs: JobPage, disk: Disk) -> list[Task]:
         sentence = _("Model %(version)s is published and cannot be served; the one before it answers.")
         tasks.append(Task("danger", sentence % {"version": model.refused.version}))
     elif model.now() is None:
-        tasks.append(Task("danger", _("No model is served: photos cannot be searched by. Import and train first.")))
+        sentence = _("No model is served: photos cannot be searched by. Import and train first.")
+        tasks.append(Task("danger", sentence, url_for("admin_imports.page")))
     if jobs.workers == 0:
         tasks.append(Task("danger", _("No worker is alive: jobs wait. Start one with: python -m app worker")))
     if disk.is_short:
@@ -77,7 +78,7 @@ def _of_the_jobs() -> list[Task]:
     failed = container().jobs.page("failed", None, 1).items
     if not failed or (failed[0].finished_at or failed[0].created_at) < datetime.now(UTC) - _RECENT:
         return []
-    return [Task("danger", _("A job has failed."))]
+    return [Task("danger", _("A job has failed."), url_for("admin_jobs.page", state="failed"))]
 
 
 def _of_the_data() -> list[Task]:
@@ -85,5 +86,5 @@ def _of_the_data() -> list[Task]:
     waiting = container().review.page(ReviewFilters(state="undecided"), 1).undecided
     if waiting:
         sentence = translate_count("%(count)s photo waits for review.", "%(count)s photos wait for review.", waiting)
-        tasks.append(Task("info", sentence % {"count": number(waiting)}))
+        tasks.append(Task("info", sentence % {"count": number(waiting)}, url_for("admin_review.listing")))
     return tasks
