@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -30,6 +31,7 @@ _COOKIE: Final = "pickture_admin"
 _SECURE_COOKIE: Final = f"__Secure-{_COOKIE}"
 _PLACE: Final = "/admin"
 _LONGEST: Final = 256
+_LONGEST_ONCE: Final = 100
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PLAIN_FORM: Final = "application/x-www-form-urlencoded"
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
@@ -64,6 +66,12 @@ def current_login() -> Login | None:
 def typed() -> list[tuple[str, str]]:
     """The fields of the form that came, in order, without the key."""
     return [(name, value) for name, value in request.form.items(multi=True) if name != KEY_FIELD]
+
+
+def once() -> str:
+    """What tells this form from all others (its hidden field ``once``): sent twice, it asks for one thing once."""
+    came = request.form.get("once", "")
+    return came if 0 < len(came) <= _LONGEST_ONCE and came.isascii() and came.isprintable() else str(uuid4())
 
 
 def log_in(key: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from flask import g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -38,8 +38,7 @@ def upload() -> BaseResponse:
 def import_checked(job_id: UUID) -> BaseResponse:
     """Import what was checked."""
     strict = request.form.get("strict") == "true"
-    once = request.form.get("once") or str(uuid4())
-    asked = container().jobs.ask_import_of(principal(), job_id, strict=strict, idempotency_key=once[:100])
+    asked = container().jobs.ask_import_of(principal(), job_id, strict=strict, idempotency_key=gate.once())
     return redirect(url_for("admin_jobs.show", job_id=asked.job.id, told="asked"), 303)
 
 

@@ -45,8 +45,7 @@ def ask() -> BaseResponse:
     try:
         if kind is None:
             raise RequestInvalid.of("kind", f"expected one of {', '.join(_OPTIONS)}")
-        once = request.form.get("once") or str(uuid4())
-        asked = container().jobs.ask(principal(), kind, _options(kind), once[:100])
+        asked = container().jobs.ask(principal(), kind, _options(kind), gate.once())
     except RequestInvalid as error:
         g.problem_code = error.code
         return make_response(_page(problems=by_field(error.problems)), 422)

@@ -32,9 +32,7 @@ def sentence(code: str | None) -> str | None:
 
 
 _SENTENCES: Final[dict[str, Callable[[], str]]] = {
-    "login_ended": lambda: _(
-        "You are not logged in any more. Log in: what you entered is kept, and is sent then."
-    ),
+    "login_ended": lambda: _("You are not logged in any more. Log in: what you entered is kept, and is sent then."),
     "login_ended_with_files": lambda: _("You are not logged in any more. Log in, then choose the files again."),
     "key_wrong": lambda: _("This key is not valid. It may be mistyped, revoked, or the key of an app."),
     "unauthorized": lambda: _("You are not logged in any more. Load the page again to log in."),
@@ -53,6 +51,7 @@ _SENTENCES: Final[dict[str, Callable[[], str]]] = {
     "job_ended": lambda: _("The job has ended already."),
     "job_running": lambda: _("Another training has been asked for and has not ended. One is let in at a time."),
     "cursor_invalid": lambda: _("This page of the list is not there any more. Start at the first."),
+    "upload_gone": lambda: _("The files are not kept any more. Choose them again."),
     "precondition_failed": lambda: _("Someone changed this while you were at it."),
     "model_not_found": lambda: _("There is no such model version, or it was made without this part."),
     "bundle_not_found": lambda: _("The files of this model version are missing. Restore them, or serve another one."),

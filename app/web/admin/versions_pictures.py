@@ -119,7 +119,9 @@ def product_map(version: str) -> str:
 def variants(version: str) -> str:
     """What training made of some photos."""
     version = _known(version)
-    return render_template("admin/models/variants.html", version=version, made=container().inspection.variants(version))
+    made = container().inspection.variants(version)
+    shown = {} if made is None else container().album.labels(made.sheet.labels)
+    return render_template("admin/models/variants.html", version=version, made=made, shown=shown)
 
 
 @pages.get("/models/<version>/variants.webp")
