@@ -21,11 +21,8 @@ from app.api import audit, limits
 from app.api.context import container
 from app.errors import Forbidden, Unauthorized
 from app.services.logins import Login, NewLogin
-from app.web.admin.problems import by_script, explain_errors, sentence
+from app.web.admin.problems import KEY_FIELD, PLAIN_FORM, by_script, explain_errors, sentence, typed
 from app.web.site import protect
-
-KEY_FIELD: Final = "admin_key"
-"""Where the login's form has the key, beside whatever else was typed."""
 
 _COOKIE: Final = "pickture_admin"
 _SECURE_COOKIE: Final = f"__Secure-{_COOKIE}"
@@ -33,7 +30,6 @@ _PLACE: Final = "/admin"
 _LONGEST: Final = 256
 _LONGEST_ONCE: Final = 100
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_PLAIN_FORM: Final = "application/x-www-form-urlencoded"
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
@@ -61,11 +57,6 @@ def current_login() -> Login | None:
     """The login of this request; None where there is none."""
     known: Login | None = g.get("admin_login")
     return known
-
-
-def typed() -> list[tuple[str, str]]:
-    """The fields of the form that came, in order, without the key."""
-    return [(name, value) for name, value in request.form.items(multi=True) if name != KEY_FIELD]
 
 
 def once() -> str:
@@ -161,7 +152,7 @@ def require_login() -> BaseResponse | None:
 
 def _log_in_between() -> BaseResponse | None:
     """A form came without a login: take the key that came with it, or ask for it and keep what was typed."""
-    if request.mimetype != _PLAIN_FORM:  # files: they are not read for strangers, and cannot be kept in a page
+    if request.mimetype != PLAIN_FORM:  # files: they are not read for strangers, and cannot be kept in a page
         g.problem_code = Unauthorized.code
         page = ask_to_log_in(url_for("admin_login.page", next=request.path), [], "login_ended_with_files")
         return make_response(page, 401)

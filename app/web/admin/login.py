@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.errors import Unauthorized
 from app.web.admin import gate
+from app.web.admin.problems import KEY_FIELD
 
 pages = gate.section("login", public=True)
 
@@ -21,7 +22,7 @@ def page() -> str:
 def enter() -> BaseResponse:
     """Log in, and go where the person wanted to."""
     try:
-        gate.log_in(request.form.get(gate.KEY_FIELD, ""))
+        gate.log_in(request.form.get(KEY_FIELD, ""))
     except Unauthorized as error:
         g.problem_code = error.code
         page = gate.ask_to_log_in(url_for("admin_login.enter", next=_goal()), [], "key_wrong")

@@ -19,10 +19,14 @@ from models.errors import PicktureError
 
 log = logging.getLogger(__name__)
 
+KEY_FIELD: Final = "admin_key"
+"""Where a login's form has the key, beside whatever else was typed; it is never shown again."""
+
 SCRIPT_HEADER: Final = "X-Pickture-Script"
 """What the scripts of the pages send along, see static/admin/ask.js."""
 
-_PLAIN_FORM: Final = "application/x-www-form-urlencoded"
+PLAIN_FORM: Final = "application/x-www-form-urlencoded"
+"""What a form without files is sent as."""
 
 
 def sentence(code: str | None) -> str | None:
@@ -96,15 +100,20 @@ def by_script() -> bool:
     return SCRIPT_HEADER in request.headers
 
 
+def typed() -> list[tuple[str, str]]:
+    """The fields of the form that came, in order, without the key; files are none."""
+    if request.mimetype != PLAIN_FORM:
+        return []
+    return [(name, value) for name, value in request.form.items(multi=True) if name != KEY_FIELD]
+
+
 def _page(row: Row, code: str, detail: str | None, plain: Response) -> Response:
     g.problem_code = code
     if by_script():
         return plain
-    typed: list[tuple[str, str]] = []
-    if request.method == "POST" and request.mimetype == _PLAIN_FORM and row.status >= 500:
-        typed = list(request.form.items(multi=True))
+    kept = typed() if request.method == "POST" and row.status >= 500 else []
     page = render_template(
-        "admin/problem.html", sentence=sentence(code), title=row.title, detail=detail, typed=typed, status=row.status
+        "admin/problem.html", sentence=sentence(code), title=row.title, detail=detail, typed=kept, status=row.status
     )
     response = make_response(page, row.status)
     if "Retry-After" in plain.headers:

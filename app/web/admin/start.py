@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from flask import render_template, url_for
+from flask import abort, render_template, url_for
 
 from app.api.context import container
 from app.services.jobs import JobPage
@@ -56,6 +56,12 @@ def page() -> str:
     disk = Disk(usage.free, usage.total)
     tasks = [*_of_the_service(jobs, disk), *_of_the_jobs(), *_of_the_data()]
     return render_template("admin/start.html", tasks=tasks, jobs=jobs, served=parts.model.now(), disk=disk)
+
+
+@pages.get("/<path:unknown>")
+def nothing(unknown: str) -> str:
+    """:raise NotFound: always; so that people get a page for it, in place of a problem for programs."""
+    abort(404, f"/admin/{unknown} is no page of the dashboard")
 
 
 def _of_the_service(jobs: JobPage, disk: Disk) -> list[Task]:

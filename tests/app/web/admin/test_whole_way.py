@@ -1,0 +1,142 @@
+"""The administrator's whole way: import after a check, retrain, promote, roll back; with a real worker and training."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.services.access import AccessService
+from app.store.database import make_engine
+from tests.app.api.conftest import migrated_database
+from tests.app.api.test_gunicorn import ROOT, running, wait_for
+from tests.app.learning import shots
+from tests.app.web.admin.conftest import show_key
+from tests.app.web.conftest import HOST, Visitor
+from tests.app.web.test_shopper import look_at
+
+SERVICE = ["-m", "gunicorn", "--config", "python:app.gunicorn_conf"]
+TRAINING_MS = 180_000
+"""How long a training may take while other tests run beside it."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """An empty installation that serves and works. url: as a phone sees it."""
+
+    url: str
+    key: str
+
+
+@pytest.fixture(scope="module")
+def way(database_url: str, prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    """The service as it is run, on an empty database, and a worker that does its jobs."""
+    home = tmp_path_factory.mktemp("way-home")
+    shutil.copytree(prepared_home / "backbones", home / "backbones")
+    with migrated_database(database_url, "pickture_way_test") as url:
+        engine = make_engine(url)
+        key = AccessService(engine, 60).create_key("admin").key
+        engine.dispose()
+        settings = {"PICKTURE_DATABASE_URL": url, "PICKTURE_ADMIN_WEB": "open", "PICKTURE_DECODERS": "1"}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PICKTURE_")}
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.app.web.admin.way_worker", "work"],
+            cwd=ROOT,
+            env={**environment, **settings, "PICKTURE_HOME": str(home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            with running(SERVICE, settings, home) as (address, process):
+                wait_for(f"{address}/healthz", 200, process, home)
+                yield Way(address.replace("127.0.0.1", HOST), key)
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
+
+def catalogue(path: Path, first: int, rows: str) -> Path:
+    """An archive of three products with two photos each, and a table of these rows."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("products.csv", f"sku,name,price\n{rows}")
+        for place, line in enumerate(rows.splitlines()[:3], start=first):
+            for number, photo in enumerate(shots(place, 2)):
+                archive.writestr(f"images/{line.split(',')[0]}/{number}.jpg", photo)
+    return path
+
+
+def is_done(page: Page) -> None:
+    """Wait until the job on this page has ended well; the page notices by itself."""
+    expect(page.locator(".state .badge.text-bg-success")).to_be_visible(timeout=TRAINING_MS)
+
+
+def import_after_a_check(page: Page, archive: Path, name: str) -> None:
+    """Check, look at the errors, import."""
+    page.click("nav.menu a[href='/admin/imports']")
+    page.set_input_files("#archive", archive)
+    page.click("form.wide .btn-primary")
+    is_done(page)
+    expect(page.locator("table.list td[lang=en]")).to_have_count(1)
+    expect(page.locator("table.list tbody tr")).to_contain_text("price")
+    look_at(page, f"admin-{name}-checked")
+    page.click("main form:has([name=strict]) button")
+    expect(page.locator("p.alert-success")).to_be_visible()
+    is_done(page)
+    page.click("nav.menu a[href='/admin/products']")
+    expect(page.locator("table.list tbody tr").first).to_be_visible()
+
+
+def retrain(page: Page, promote: str, name: str) -> str:
+    """Retrain, and wait; returns the version that came of it."""
+    page.click("nav.menu a[href='/admin/jobs']")
+    page.locator(".card-fold > summary").first.click()
+    page.select_option("#promote", promote)
+    page.fill("details[open] [name=folds]", "2")
+    page.check("details[open] [name=without_variants]")
+    page.click("details[open] button")
+    is_done(page)
+    look_at(page, f"admin-{name}-retrained")
+    return page.locator("section a[href^='/admin/models/']").inner_text()
+
+
+def serve(page: Page, version: str) -> None:
+    """Promote a version, after its confirmation."""
+    page.click("nav.menu a[href='/admin/models']")
+    page.click(f"a[href='/admin/models/{version}/promote']")
+    page.click("main form.actions button")
+    expect(page.locator("tr", has_text=version).locator(".text-bg-success")).to_be_visible()
+
+
+def roll_back(page: Page, version: str) -> None:
+    """Roll back, after its confirmation, to this version."""
+    page.click("nav.menu a[href='/admin/models']")
+    page.click("a[href='/admin/models/rollback']")
+    page.click("main form.actions button")
+    expect(page.locator("tr", has_text=version).locator(".text-bg-success")).to_be_visible()
+
+
+def test_import_retrain_promote_and_roll_back_at_both_sizes(way: Way, visit: Visitor, tmp_path: Path) -> None:
+    phone = visit("phone", path="/admin", url=way.url).page
+    show_key(phone, way.key)
+    expect(phone.locator(".task-danger").first).to_be_visible()
+    first_rows = "apple,Apple,1.20\nbread,Bread,2.30\ncocoa,Cocoa,3\ndates,Dates,cheap\n"
+    import_after_a_check(phone, catalogue(tmp_path / "first.zip", 0, first_rows), "phone-light-en")
+    first = retrain(phone, "auto", "phone-light-en")
+
+    desktop = visit("desktop", path="/admin", url=way.url, color_scheme="dark", locale="ko-KR").page
+    show_key(desktop, way.key)
+    expect(desktop.locator("dl.facts dd", has_text=first)).to_be_visible()
+    more_rows = "eggs,Eggs,1.20\nfigs,Figs,2.30\ngrapes,Grapes,3\nhoney,Honey,dear\n"
+    import_after_a_check(desktop, catalogue(tmp_path / "more.zip", 3, more_rows), "desktop-dark-ko")
+    second = retrain(desktop, "never", "desktop-dark-ko")
+    for page in (desktop, phone):
+        serve(page, second)
+        roll_back(page, first)
