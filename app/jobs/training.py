@@ -200,12 +200,19 @@ def _write(
         (folder / "settings.json").write_text(json.dumps(settings))
         (folder / "metrics.json").write_text(json.dumps(plain_metrics(trained.metrics)))
         write_report(folder / "report.html", manifest, trained, lambda h: pictures[h].picture(), material.backbone)
-        # A bundle cannot be changed any more: shoppers' photos, which may be deleted, do not go into its pictures.
-        own = [(image.label, image.content_hash) for image in material.images if image.reviewed_id is None]
-        write_inspection(folder, trained, own, variants, VARIANT_SEED, lambda h: pictures[h].load())
+        shown = own_photos(material.images)
+        write_inspection(folder, trained, shown, variants, VARIANT_SEED, lambda h: pictures[h].load())
 
     write_bundle(bundles.path_for(version), manifest, write)
     return bundles.path_for(version)
+
+
+def own_photos(images: Sequence[CatalogueImage]) -> list[tuple[str, str]]:
+    """(label, content hash) of the photos that a bundle's pictures may show.
+
+    A bundle cannot be changed any more, and a shopper may want a photo back.
+    """
+    return [(image.label, image.content_hash) for image in images if image.reviewed_id is None]
 
 
 def plain_metrics(metrics: Any) -> Any:

@@ -86,7 +86,8 @@ function draw(id, value) {
   const highest = Math.max(...known.map(([, y]) => y), 1e-9);
   const end = snapshots.at(-1).at;
   const place = ([at, y]) => `${(300 * (1 - (end - at) / KEPT_S)).toFixed(1)},${(78 - (74 * y) / highest).toFixed(1)}`;
-  chart.querySelector("polyline").setAttribute("points", known.map(place).join(" "));
+  const line = known.length === 1 ? [known[0], known[0]] : known; // one alone is a dot
+  chart.querySelector("polyline").setAttribute("points", line.map(place).join(" "));
 }
 
 function drawAll() {
@@ -112,7 +113,7 @@ function take(figures) {
 function tell(state) {
   if (since.dataset.state === state) return;
   since.dataset.state = state;
-  since.textContent = since.dataset[state];
+  since.textContent = since.getAttribute(`data-said-${state}`);
 }
 
 async function refresh() {

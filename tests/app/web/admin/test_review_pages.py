@@ -99,7 +99,7 @@ def test_photos_are_accepted_renamed_and_discarded(
     page.check(f"#id-{none}")
     page.check(f"#id-{shoe}")
     page.locator(".actions button[value=accept]").click()
-    expect(page.locator("main li a")).to_have_count(2)
+    expect(page.locator("#left a")).to_have_count(2)
     look_at(page, f"admin-{look}-review-many")
     expected(seen.complaints, "409")
     page.locator("main p a.btn").click()
