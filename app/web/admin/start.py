@@ -13,6 +13,7 @@ from app.api.context import container
 from app.services.jobs import JobPage
 from app.store.review_listing import ReviewFilters
 from app.web.admin import gate
+from app.web.admin.problems import by_script
 from app.web.admin.words import number
 from app.web.site import translate as _
 from app.web.site import translate_count
@@ -49,13 +50,14 @@ class Disk:
 
 @pages.get("", strict_slashes=False)
 def page() -> str:
-    """What there is to do, and how the service is."""
+    """What there is to do, and how the service is. A script gets what changes alone."""
     parts = container()
     jobs = parts.jobs.page(None, None, 1)
     usage = shutil.disk_usage(parts.settings.home)
     disk = Disk(usage.free, usage.total)
     tasks = [*_of_the_service(jobs, disk), *_of_the_jobs(), *_of_the_data()]
-    return render_template("admin/start.html", tasks=tasks, jobs=jobs, served=parts.model.now(), disk=disk)
+    template = "admin/start-live.html" if by_script() else "admin/start.html"
+    return render_template(template, tasks=tasks, jobs=jobs, served=parts.model.now(), disk=disk)
 
 
 @pages.get("/<path:unknown>")

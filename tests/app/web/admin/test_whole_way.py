@@ -63,13 +63,27 @@ def way(database_url: str, prepared_home: Path, tmp_path_factory: pytest.TempPat
             worker.wait(60)
 
 
-def catalogue(path: Path, first: int, rows: str) -> Path:
-    """An archive of three products with two photos each, and a table of these rows."""
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("products.csv", f"sku,name,price\n{rows}")
-        for place, line in enumerate(rows.splitlines()[:3], start=first):
+FIRST_ROWS = "sku,name,price\napple,Apple,1.20\nbread,Bread,2.30\ncocoa,Cocoa,3\ndates,Dates,cheap\n"
+NEW_PRICES = "sku,name,price\napple,Apple,1.30\nbread,Bread,2.40\ncocoa,Cocoa,dear\n"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A catalogue of three products with two photos each, and a row with an error."""
+    path = tmp_path / "shop.zip"
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr("products.csv", FIRST_ROWS)
+        for place, sku in enumerate(("apple", "bread", "cocoa")):
             for number, photo in enumerate(shots(place, 2)):
-                archive.writestr(f"images/{line.split(',')[0]}/{number}.jpg", photo)
+                opened.writestr(f"images/{sku}/{number}.jpg", photo)
+    return path
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Path:
+    """A table alone, with new prices, and a row with an error."""
+    path = tmp_path / "prices.csv"
+    path.write_text(NEW_PRICES)
     return path
 
 
@@ -78,10 +92,10 @@ def is_done(page: Page) -> None:
     expect(page.locator(".state .badge.text-bg-success")).to_be_visible(timeout=TRAINING_MS)
 
 
-def import_after_a_check(page: Page, archive: Path, name: str) -> None:
+def import_after_a_check(page: Page, field: str, file: Path, name: str) -> None:
     """Check, look at the errors, import."""
     page.click("nav.menu a[href='/admin/imports']")
-    page.set_input_files("#archive", archive)
+    page.set_input_files(f"#{field}", file)
     page.click("form.wide .btn-primary")
     is_done(page)
     expect(page.locator("table.list td[lang=en]")).to_have_count(1)
@@ -123,19 +137,21 @@ def roll_back(page: Page, version: str) -> None:
     expect(page.locator("tr", has_text=version).locator(".text-bg-success")).to_be_visible()
 
 
-def test_import_retrain_promote_and_roll_back_at_both_sizes(way: Way, visit: Visitor, tmp_path: Path) -> None:
+def test_import_retrain_promote_and_roll_back_at_both_sizes(
+    way: Way, visit: Visitor, archive: Path, prices: Path
+) -> None:
     phone = visit("phone", path="/admin", url=way.url).page
     show_key(phone, way.key)
     expect(phone.locator(".task-danger").first).to_be_visible()
-    first_rows = "apple,Apple,1.20\nbread,Bread,2.30\ncocoa,Cocoa,3\ndates,Dates,cheap\n"
-    import_after_a_check(phone, catalogue(tmp_path / "first.zip", 0, first_rows), "phone-light-en")
-    first = retrain(phone, "auto", "phone-light-en")
-
+    import_after_a_check(phone, "archive", archive, "phone-light-en")
     desktop = visit("desktop", path="/admin", url=way.url, color_scheme="dark", locale="ko-KR").page
     show_key(desktop, way.key)
+    import_after_a_check(desktop, "table", prices, "desktop-dark-ko")
+    expect(desktop.locator("table.list")).to_contain_text("1.30")
+
+    first = retrain(phone, "auto", "phone-light-en")
+    desktop.click("nav.menu a[href='/admin']")
     expect(desktop.locator("dl.facts dd", has_text=first)).to_be_visible()
-    more_rows = "eggs,Eggs,1.20\nfigs,Figs,2.30\ngrapes,Grapes,3\nhoney,Honey,dear\n"
-    import_after_a_check(desktop, catalogue(tmp_path / "more.zip", 3, more_rows), "desktop-dark-ko")
     second = retrain(desktop, "never", "desktop-dark-ko")
     for page in (desktop, phone):
         serve(page, second)
