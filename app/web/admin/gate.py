@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, g, make_response, redirect, render_template, request, url_for
@@ -66,7 +65,9 @@ def once() -> str:
 
 
 def log_in(key: str) -> None:
-    """Log this browser in: from now on this request has the rights of the key, and its answer sets the cookie.
+    """Log this browser in, and end the login that it had.
+
+    From now on this request has the rights of the key, and its answer sets the cookie.
 
     :raise Unauthorized: not a live admin key; it counts against the address. :raise LimitExceeded: too many of those.
     """
@@ -75,6 +76,8 @@ def log_in(key: str) -> None:
     except Unauthorized:
         limits.spend(1)
         raise
+    for token in _tokens():
+        container().logins.close(token)
     _enter(opened.login)
     g.opened_login = opened
 
@@ -113,7 +116,10 @@ def _require_place() -> None:
 def _is_here(address: str | None) -> bool:
     if address is None:
         return True  # a socket of this machine
-    parsed = ipaddress.ip_address(address)
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False  # what a proxy calls someone whom it does not name
     mapped = getattr(parsed, "ipv4_mapped", None)
     return parsed.is_loopback or (mapped is not None and mapped.is_loopback)
 
@@ -127,8 +133,7 @@ def _require_own_origin() -> None:
     """
     if request.method in _READING:
         return
-    origin = urlsplit(request.headers.get("Origin", ""))
-    from_here = origin.scheme in ("http", "https") and origin.netloc == request.host
+    from_here = request.headers.get("Origin") in (f"http://{request.host}", f"https://{request.host}")
     if not from_here or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise Forbidden("forms of the dashboard are taken from its own pages alone; programs use /v1/admin")
 
@@ -184,7 +189,7 @@ def _remember_login(response: Response) -> Response:
     opened: NewLogin | None = g.get("opened_login")
     if opened is not None:
         # The browser knows whether it came over TLS; the service behind a proxy does not.
-        secure = urlsplit(request.headers.get("Origin", "")).scheme == "https"
+        secure = request.headers.get("Origin", "").startswith("https:")
         response.set_cookie(
             _SECURE_COOKIE if secure else _COOKIE,
             opened.token,

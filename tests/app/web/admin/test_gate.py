@@ -83,6 +83,7 @@ def test_it_does_without_the_shoppers_page(client: FlaskClient) -> None:
         ("::1", {}, 200),
         ("::ffff:127.0.0.1", {}, 200),
         ("192.168.0.7", {}, 403),
+        ("unknown", {}, 403),
         ("2001:db8::7", {}, 403),
         ("127.0.0.1", {"X-Forwarded-For": "203.0.113.5"}, 403),
         ("127.0.0.1", {"Forwarded": "for=203.0.113.5"}, 403),
@@ -204,6 +205,15 @@ def test_it_ends_when_its_holder_says_so(client: FlaskClient, key: str, web_engi
     assert not is_in(client)
 
 
+def test_logging_in_again_ends_the_login_before(client: FlaskClient, key: str) -> None:
+    log_in(client, key)
+    before = client.get_cookie("pickture_admin", path="/admin")
+    log_in(client, key)
+    assert before is not None and is_in(client)
+    client.set_cookie("pickture_admin", before.value, path="/admin")
+    assert not is_in(client)
+
+
 # Other sites
 
 
@@ -212,6 +222,8 @@ def test_it_ends_when_its_holder_says_so(client: FlaskClient, key: str, web_engi
     [
         {},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "ftp://localhost"},
         {"Origin": "https://elsewhere.example"},
         {"Origin": "http://localhost:81"},
         {"Sec-Fetch-Site": "same-origin"},
