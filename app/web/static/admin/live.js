@@ -14,15 +14,23 @@ function isInUse(part) {
   return marks || (part.contains(active) && !active.id) || part.querySelector("form [data-obstacle]") !== null;
 }
 
+/** How far a log was read: null at its end, where it stays as lines come. */
+const readUpTo = (log) => (log.scrollTop + log.clientHeight >= log.scrollHeight - 4 ? null : log.scrollTop);
+
+/** Show the end of each log, or as much as was read of the one before. */
+export function showLogs(root, read = []) {
+  root.querySelectorAll(".log").forEach((log, place) => { log.scrollTop = read[place] ?? log.scrollHeight; });
+}
+
 function exchange(part, next) {
   const focused = part.contains(document.activeElement) ? document.activeElement.id : null;
   const opened = [...part.querySelectorAll("details")].map((details) => details.open);
-  const scrolled = [...part.querySelectorAll("[tabindex]")].map((place) => place.scrollTop);
+  const read = [...part.querySelectorAll(".log")].map(readUpTo);
   localTimes(next);
   guardForms(next);
   part.replaceWith(next);
   next.querySelectorAll("details").forEach((details, place) => { details.open = opened[place] ?? details.open; });
-  next.querySelectorAll("[tabindex]").forEach((place, number) => { place.scrollTop = scrolled[number] ?? 0; });
+  showLogs(next, read);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   if (next.dataset.state !== part.dataset.state) announce(next.dataset.state);
   next.dispatchEvent(new CustomEvent("renewed", { bubbles: true }));

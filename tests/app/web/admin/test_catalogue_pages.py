@@ -84,7 +84,7 @@ def test_who_saves_over_someone_elses_change_is_told(admin: Admin, service: Serv
     expect(other.locator(".alert-success")).to_be_visible()
     page.fill("#description", "fresh")
     page.click("main form:has([name=etag]) button")
-    expect(page.locator("#problem li")).to_contain_text("Elsewhere")
+    expect(page.locator("#problem li").first).to_contain_text("Elsewhere")
     expect(page.locator("#description")).to_have_value("fresh")
     expected(seen.complaints, "409")
     page.fill("#brand", "Dairyland")

@@ -52,6 +52,8 @@ def test_a_job_is_asked_for_watched_and_cancelled(admin: Admin, service: Service
     now(service, "state = 'running', progress = 0.4, step = 'training FCN', log_tail = :log", log=log)
     expect(page.locator(".state")).to_contain_text("training FCN")
     expect(page.locator("progress")).to_have_attribute("value", "0.4")
+    at_end = "(log) => log.scrollTop + log.clientHeight >= log.scrollHeight - 4"
+    assert page.locator("#log-text").evaluate(at_end)
     page.focus("#cancel-job")
     now(service, "step = 'training SVM'")
     expect(page.locator(".state")).to_contain_text("training SVM")
