@@ -92,6 +92,12 @@ class ModelVersions:
             raise ModelNotFound(f"model {version} was made without a report")
         return found
 
+    def champion(self) -> ModelVersion | None:
+        """The published version, or None before the first publication."""
+        with transaction(self._engine) as session:
+            found = self._bundles.champion(session)
+            return None if found is None else self._version(session, found)
+
     def before_champion(self) -> ModelVersion | None:
         """What a rollback would serve, or None where there is nothing to go back to."""
         with transaction(self._engine) as session:

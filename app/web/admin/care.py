@@ -19,7 +19,7 @@ pages = gate.section("care")
 def page() -> str:
     """The findings of the served model's training, with their photos."""
     parts = container()
-    champion = next((model for model in parts.versions.all() if model.state == "champion"), None)
+    champion = parts.versions.champion()
     care, review = _findings(champion)
     hashes, labels = _named(care, review)
     return render_template(

@@ -69,6 +69,7 @@ _SENTENCES: Final[dict[str, Callable[[], str]]] = {
     ),
     "review_item_not_found": lambda: _("There is no such photo to review. The shopper may have taken it back."),
     "review_decided": lambda: _("Someone decided otherwise on this photo before."),
+    "review_flagged": lambda: _("This photo has a doubt: it wants a look of its own."),
     "review_limit": lambda: _("Training takes no more photos of this product from this shopper. Discard it."),
     "proposal_not_found": lambda: _("There is no such proposal any more."),
     "proposal_decided": lambda: _("Someone decided otherwise on this proposal before. Change the product itself."),

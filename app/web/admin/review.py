@@ -135,10 +135,17 @@ def decide_many() -> BaseResponse:
 
 def _told_of(outcomes: tuple[BulkOutcome, ...]) -> str:
     refused = [(outcome.query_id, outcome.error) for outcome in outcomes if outcome.error is not None]
-    told = [(query_id, sentence(error.code), str(error)) for query_id, error in refused]
+    told = [(query_id, _why(error), str(error)) for query_id, error in refused]
     return render_template(
         "admin/review/many.html", refused=told, done=len(outcomes) - len(refused), back=_back(), total=len(outcomes)
     )
+
+
+def _why(error: PicktureError) -> str | None:
+    """Why an item of many was left, in a sentence; None where the error's own words have to do."""
+    if isinstance(error, RequestInvalid) and any(problem.field == "action" for problem in error.problems):
+        return _("The shopper picked none of the answers: name the product, or discard the photo.")
+    return sentence(error.code)
 
 
 def _refused(query_id: UUID, error: PicktureError, values: Mapping[str, str]) -> BaseResponse:

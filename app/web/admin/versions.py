@@ -48,8 +48,7 @@ def report(version: str) -> Response:
 def ask_to_promote(version: str) -> str:
     """What serving this version would change, and the button that does it."""
     found = _version(version)
-    champion = next((model for model in container().versions.all() if model.state == "champion"), None)
-    return render_template("admin/models/promote.html", model=found, champion=champion)
+    return render_template("admin/models/promote.html", model=found, champion=container().versions.champion())
 
 
 @pages.post("/models/<version>/promote")
@@ -63,8 +62,8 @@ def promote(version: str) -> BaseResponse:
 def ask_to_roll_back() -> str:
     """What would be served instead, and the button that does it."""
     versions = container().versions
-    champion = next((model for model in versions.all() if model.state == "champion"), None)
-    return render_template("admin/models/rollback.html", champion=champion, before=versions.before_champion())
+    champion, before = versions.champion(), versions.before_champion()
+    return render_template("admin/models/rollback.html", champion=champion, before=before)
 
 
 @pages.post("/models/rollback")

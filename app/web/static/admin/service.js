@@ -58,6 +58,8 @@ function fill() {
   for (const name of ["in_work", "waiting", "requests", "failures", "full", "limited", "decoders"]) {
     put(name, formatNumber(last[name]));
   }
+  const lookedUp = last.cache.hit + last.cache.miss;
+  if (lookedUp > 0) put("cache", `${formatNumber(last.cache.hit)} (${formatPercent(last.cache.hit / lookedUp)})`);
   if (last.served.length > 0) put("served", last.served.map((s) => `${s.version} (${formatNumber(s.processes)})`).join(", "));
   if (span <= 0) return;
   put("rate", number.format((last.requests - first.requests) / span));

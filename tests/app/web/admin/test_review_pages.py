@@ -100,7 +100,8 @@ def test_photos_are_accepted_renamed_and_discarded(
     page.check(f"#id-{shoe}")
     page.locator(".actions button[value=accept]").click()
     expect(page.locator("#left a")).to_have_count(2)
-    look_at(page, f"admin-{look}-review-many")
+    if "phone" in look:
+        look_at(page, f"admin-{look}-review-many")
     expected(seen.complaints, "409")
     page.locator("main p a.btn").click()
     page.locator(f'li.review a[href*="{shoe}"]').first.click()
@@ -169,7 +170,8 @@ def test_words_left_out_and_values_proposed(admin: Admin, service: Service, look
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_live_figures_follow_what_the_service_does(admin: Admin, service: Service, look: str) -> None:
-    page = admin("/admin/service", look=look).page
+    seen = admin("/admin/service", look=look)
+    page = seen.page
     expect(page.locator("#pace-part")).to_be_visible()
     shown = page.locator("[data-figure=requests]")
     before = shown.inner_text()
@@ -184,3 +186,4 @@ def test_live_figures_follow_what_the_service_does(admin: Admin, service: Servic
         connection.execute(text("DELETE FROM admin_logins"))
         connection.execute(text("DELETE FROM queries WHERE photo_hash IS NOT NULL"))
     expect(page.locator("#since")).to_have_attribute("data-state", "ended")
+    expected(seen.complaints, "401")
