@@ -23,8 +23,9 @@ setup: $(VENV)/.installed ## Make the virtual environment with everything in it
 demo: setup ## Rendered catalogue -> training -> a search and a recommendation over HTTP
 	$(RUN) demo
 
-run: setup migrate ## Serve what is in PICKTURE_HOME (default ./var) with the shopper's page; prints a QR code for phones
-	PICKTURE_HOST=$${PICKTURE_HOST:-0.0.0.0} PICKTURE_WEB=$${PICKTURE_WEB:-true} $(RUN) serve
+run: setup migrate ## Serve what is in PICKTURE_HOME (default ./var) with the pages; prints a QR code for phones
+	PICKTURE_HOST=$${PICKTURE_HOST:-0.0.0.0} PICKTURE_WEB=$${PICKTURE_WEB:-true} \
+		PICKTURE_ADMIN_WEB=$${PICKTURE_ADMIN_WEB:-local} $(RUN) serve
 
 # Each process of the tests has an embedded database of its own; one given database can serve only one process.
 TEST_PROCESSES ?= $(if $(PICKTURE_TEST_DATABASE_URL),0,auto)

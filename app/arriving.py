@@ -20,8 +20,8 @@ _PIECE_BYTES: Final = 2**16
 
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,15})[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
 _CODED = re.compile(rb"^transfer-encoding:", re.IGNORECASE | re.MULTILINE)
-_CATALOGUE = re.compile(rb"POST /v1/admin/imports[ ?]")
-"""The one route whose bodies may be larger than memory; who may not send it is refused before it is read."""
+_CATALOGUE = re.compile(rb"POST (?:/v1)?/admin/imports[ ?]")
+"""The routes whose bodies may be larger than memory; who may not send them is refused before they are read."""
 
 
 class Received(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     )
     cache_bytes: int = Field(16 * 2**20, ge=0, le=2**34, description="Bottlenecks a worker remembers, bytes; 0: none.")
     web: bool = Field(False, description="Whether the shopper's page is served at `/`.")
+    admin_web: Literal["closed", "local", "open"] = Field(
+        "closed", description="Who reaches the dashboard at `/admin`: nobody, this machine alone, or everyone."
+    )
+    admin_idle_minutes: int = Field(
+        60, ge=1, le=1440, description="Minutes after which a login to the dashboard ends unused."
+    )
     session_minutes: int = Field(60, ge=1, le=1440, description="Life of a session token, minutes.")
     max_upload_bytes: int = Field(20 * 2**20, ge=2**10, le=2**30, description="Largest request body, bytes.")
     max_photo_pixels: int = Field(50_000_000, ge=10_000, le=178_956_970, description="Largest photo, pixels.")

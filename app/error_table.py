@@ -52,6 +52,7 @@ from app.errors import (
     TextModelNotFound,
     TextNotTrained,
     Unauthorized,
+    UploadGone,
 )
 from models import errors as models_errors
 from models.errors import PicktureError
@@ -99,6 +100,7 @@ TABLE: Mapping[type[PicktureError], Row] = {
     ConflictError: Row(409, "The request does not fit what is there"),
     JobRunning: Row(409, "Another training is under way"),
     JobEnded: Row(409, "The job has ended"),
+    UploadGone: Row(409, "The uploaded files are gone"),
     ReviewDecided: Row(409, "The review item was decided otherwise"),
     ReviewFlagged: Row(409, "The review item has a flag"),
     ReviewLimit: Row(409, "Enough photos from there"),

@@ -8,6 +8,7 @@ PicktureError
 │   └── SpaceMismatch, CatalogueChanged   the version's weights are not prepared; the catalogue changed meanwhile
 ├── ConflictError               the request does not fit what is there now
 │   ├── JobRunning, JobEnded    another job is in the way; this one is over
+│   ├── UploadGone              the files that were checked are not kept any more
 │   ├── ReviewDecided, ReviewFlagged, ReviewLimit   of an item: decided otherwise; not in bulk; enough of them
 │   ├── TextNotTrained          searching by words needs a training that nobody has done here
 │   ├── ProposalDecided, ProposalOutdated   decided otherwise before; the product says so itself by now
@@ -138,6 +139,12 @@ class JobEnded(ConflictError):
     """The job has ended already."""
 
     code = "job_ended"
+
+
+class UploadGone(ConflictError):
+    """The uploaded files that were checked are not kept any more."""
+
+    code = "upload_gone"
 
 
 class ReviewDecided(ConflictError):

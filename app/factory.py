@@ -36,6 +36,7 @@ from app.api.context import EXTENSION
 from app.api.security import SCHEMES
 from app.config import Settings
 from app.web import shopper, site
+from app.web.admin import dashboard
 from app.wiring import Container, build_container
 
 API_VERSION = "1.0.0"
@@ -92,9 +93,13 @@ def create_app(container: Container) -> Flask:
     ):
         app.register_api(module.api)
     app.register_blueprint(docs.pages)
-    if container.settings.web:
+    with_dashboard = container.settings.admin_web != "closed"
+    if container.settings.web or with_dashboard:
         site.init_app(app)
+    if container.settings.web:
         app.register_blueprint(shopper.pages)
+    if with_dashboard:
+        dashboard.init_app(app)
     return app
 
 

@@ -17,14 +17,17 @@ from sqlalchemy import Engine, select, text
 
 from app.config import Settings
 from app.services.access import AccessService
+from app.services.album import Album
 from app.services.browse import BrowseService
 from app.services.catalogue.editing import ProductEditor
 from app.services.catalogue.live_photos import PhotoEditor
 from app.services.cursors import Cursors
 from app.services.feedback import FeedbackService
+from app.services.inspection import Inspection
 from app.services.intake import BottleneckCache, Intake
 from app.services.jobs import JobService
 from app.services.limits import LimitRules, Limits
+from app.services.logins import LoginService
 from app.services.observing import Observer, Relay
 from app.services.pictures import PictureService
 from app.services.proposals import ProposalService
@@ -79,6 +82,7 @@ class Container:
     decoder: Decodes
     admission: Admission
     access: AccessService
+    logins: LoginService
     limits: Limits
     search: SearchService
     words: SharedInService
@@ -93,6 +97,8 @@ class Container:
     product_editor: ProductEditor
     photo_editor: PhotoEditor
     versions: ModelVersions
+    inspection: Inspection
+    album: Album
     spaces: Spaces
     jobs: JobService
     observer: Relay
@@ -272,6 +278,7 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *
         decoder=decoder,
         admission=Admission(max(1, settings.threads - _THREADS_KEPT_FREE)),
         access=AccessService(engine, settings.session_minutes),
+        logins=LoginService(engine, settings.admin_idle_minutes),
         limits=Limits(engine, LimitRules.of(settings)),
         search=SearchService(engine, media, model, intake, settings.search_seconds),
         words=words,
@@ -286,6 +293,8 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *
         product_editor=ProductEditor(engine, media, model, settings.currency, words),
         photo_editor=PhotoEditor(engine, media, model, words),
         versions=ModelVersions(engine, bundles, spaces),
+        inspection=Inspection(engine, bundles),
+        album=Album(engine),
         spaces=spaces,
         jobs=JobService(engine, settings.home, cursors),
         observer=observer,

@@ -6,6 +6,7 @@
     types.npz       product types from bottlenecks (absent where the catalogue names too few)
     metrics.json    what was measured        split.json  which photo was used for what
     report.html     for people
+    judged.npz map.npz variants.json variants.webp   for people who look closer, see ``models.inspection``
 
 Nothing in it is code: npz without pickle and JSON. Every file is checked against its SHA-256 first.
 """
@@ -167,6 +168,30 @@ def verify(folder: Path, manifest: dict[str, Any]) -> None:
             raise BundleDamaged(
                 f"bundle {folder.name}: {name} differs from its SHA-256 in the manifest; restore it or roll back"
             )
+
+
+def bundle_file(folder: Path, name: str, manifest_sha256: str | None = None) -> bytes | None:
+    """One file of a bundle as it was written, or None where the bundle was made without it.
+
+    manifest_sha256: what the manifest must be; None where nobody remembers.
+    :raise BundleNotFound, BundleMismatch: see ``read_manifest``. :raise BundleDamaged: the manifest or the file is not
+        the one that was written, or is too large.
+    """
+    manifest, digest = read_manifest(folder)
+    if manifest_sha256 not in (None, digest):
+        raise BundleDamaged(f"{MANIFEST} of bundle {folder.name} is not the one that was recorded; restore it")
+    expected = manifest["files"].get(name)
+    if expected is None:
+        return None
+    path = folder / name
+    if not path.is_file() or path.stat().st_size > _MAX_FILE_BYTES:
+        raise BundleDamaged(f"bundle {folder.name}: {name} is missing or larger than {_MAX_FILE_BYTES} bytes")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise BundleDamaged(
+            f"bundle {folder.name}: {name} differs from its SHA-256 in the manifest; restore it or roll back"
+        )
+    return data
 
 
 def read_roles(folder: Path, naming: str | None = None) -> dict[str, str]:

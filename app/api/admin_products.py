@@ -15,7 +15,7 @@ from app.api.products import PredictedAttributes, predicted_out
 from app.api.resource import resource
 from app.api.search import KnownSinceOut
 from app.errors import FieldProblem, RequestInvalid
-from app.services.catalogue.live_photos import FIELD, Upload
+from app.services.catalogue.live_photos import FIELD, AddedPhotos, Upload
 from app.services.catalogue.preconditions import Expected
 from app.services.catalogue.records import CataloguePhoto, CatalogueRecord
 from app.store.media import public_path
@@ -180,14 +180,7 @@ def add_images(path: AdminProductPath) -> Response:
 
     A photo that the product has already is kept once, so the same request may be sent again.
     """
-    # A place among the searches, taken before the body is read: the network is theirs too.
-    with container().admission.enter():
-        uploads = [Upload(file.filename or FIELD, file.stream.read()) for file in request.files.getlist(FIELD)]
-        limits.spend(len(uploads) - 1)
-        if not uploads:
-            reason = "required: one or more photos as file parts of a multipart/form-data body"
-            raise RequestInvalid(f"{FIELD}: {reason}", [FieldProblem(FIELD, reason)])
-        done = container().photo_editor.add(path.sku, uploads)
+    done = take_photos(path.sku)
     note = _NOT_YET if done.record.model_version is None else None
     out = AddedPhotosOut(**_common(done.record), added=sorted(done.added), note=note)
     return _answer(out, 201 if done.added else 200)
@@ -198,6 +191,22 @@ def delete_image(path: PhotoPath) -> tuple[str, int]:
     """Remove a photo of a product: k-NN has forgotten it when the answer comes."""
     container().photo_editor.remove(path.sku, path.content_hash)
     return "", 204
+
+
+def take_photos(sku: str) -> AddedPhotos:
+    """Add the photos of this request's body to a product; see ``PhotoEditor.add`` for what it raises.
+
+    :raise RequestInvalid: there are none, or one cannot be used. :raise Overloaded: the house is full.
+    """
+    # A place among the searches, taken before the body is read: the network is theirs too.
+    with container().admission.enter():
+        files = [file for file in request.files.getlist(FIELD) if file.filename]  # a form without a file sends an empty
+        uploads = [Upload(file.filename or FIELD, file.stream.read()) for file in files]
+        limits.spend(len(uploads) - 1)
+        if not uploads:
+            reason = "required: one or more photos as file parts of a multipart/form-data body"
+            raise RequestInvalid(f"{FIELD}: {reason}", [FieldProblem(FIELD, reason)])
+        return container().photo_editor.add(sku, uploads)
 
 
 def _expected() -> Expected:

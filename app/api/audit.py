@@ -43,7 +43,7 @@ def record(response: Response) -> Response:
         "key_id": None if caller is None else caller.key_id,
         "role": None if caller is None else caller.role,
         "action": f"{request.method} {request.url_rule.rule if request.url_rule is not None else request.path}",
-        "target": dict(request.view_args or {}),
+        "target": {name: str(value) for name, value in (request.view_args or {}).items()},
         "status": response.status_code,
         "code": code_of(response),
         "request_id": g.request_id,
@@ -53,6 +53,9 @@ def record(response: Response) -> Response:
 
 
 def code_of(response: Response) -> str | None:
-    """The stable code of a problem; None where there was none."""
+    """The stable code of a problem, which a page notes as ``g.problem_code``; None where there was none."""
+    noted: str | None = g.get("problem_code")
+    if noted is not None:
+        return noted
     problem = response.get_json(silent=True) if response.mimetype == "application/problem+json" else None
     return problem.get("code") if isinstance(problem, dict) else None

@@ -18,6 +18,7 @@ from app.api.resource import resource
 from app.api.security import principal
 from app.errors import RequestInvalid
 from app.services.catalogue.uploads import PLACES
+from app.services.jobs import Asked
 
 api = resource("imports", "/v1/admin", secured=True, admin=True)
 
@@ -54,16 +55,29 @@ def import_catalogue() -> tuple[Response, int]:
 
     The photos it brings are recognisable when the job that follows, of the kind `bottlenecks`, has ended.
     """
-    key = idempotency_key()
+    return accepted(take_import(idempotency_key()))
+
+
+def take_import(key: str | None, *, keep_checked: bool = False) -> Asked:
+    """Take in the catalogue of this request's body and ask for its import.
+
+    keep_checked: whether what is only checked (a dry run) is kept for an import later.
+
+    :raise RequestInvalid: the body is not one. :raise IdempotencyKeyReused, StorageFull: see ``JobService``.
+    """
     job_id = uuid4()
     with container().jobs.spooled(job_id) as folder:
         form, files = _read(folder)
         for field, part in files.items():
             PLACES[field](part)
-        asked = container().jobs.ask_import(
-            principal(), job_id, dry_run=form.dry_run, strict=form.strict, idempotency_key=key
+        return container().jobs.ask_import(
+            principal(),
+            job_id,
+            dry_run=form.dry_run,
+            strict=form.strict,
+            keep_files=keep_checked and form.dry_run,
+            idempotency_key=key,
         )
-    return accepted(asked)
 
 
 def _read(folder: Path) -> tuple[ImportForm, dict[str, Path]]:
@@ -75,13 +89,20 @@ def _read(folder: Path) -> tuple[ImportForm, dict[str, Path]]:
         form = ImportForm.model_validate(request.form.to_dict())
     except ValidationError as error:
         raise invalid(error) from None
-    names = sorted(name for name, _ in request.files.items(multi=True))
+    sent: list[tuple[str, Path]] = []
+    for name, file in request.files.items(multi=True):
+        path = _spooled(file)
+        if file.filename:
+            sent.append((name, path))
+        else:
+            path.unlink()  # a form's field in which no file was chosen
+    names = sorted(name for name, _ in sent)
     if names not in (["archive"], ["table"], ["images", "table"]):
         came = ", ".join(names) or "none"
         raise RequestInvalid.of(
             "archive", f"send the file `archive`, or `table` and perhaps `images`; there came {came}"
         )
-    return form, {name: _spooled(request.files[name]) for name in names}
+    return form, dict(sent)
 
 
 def _spooled(file: FileStorage) -> Path:

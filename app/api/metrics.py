@@ -8,6 +8,7 @@ import time
 from flask import Flask, Response, current_app, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.samples import Sample
 
 from app.services.observing import DecoderEnd, Relay
 from app.services.serving import Served, ServedModel
@@ -150,11 +151,18 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Everything in the text format, of all workers where there are several."""
-        if MULTIPROCESS_SETTING in os.environ:
-            registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-            return generate_latest(registry)
-        return generate_latest(self.registry)
+        return generate_latest(self._everywhere())
+
+    def samples(self) -> list[Sample]:
+        """Everything as numbers, of all workers where there are several."""
+        return [sample for family in self._everywhere().collect() for sample in family.samples]
+
+    def _everywhere(self) -> CollectorRegistry:
+        if MULTIPROCESS_SETTING not in os.environ:
+            return self.registry
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return registry
 
 
 def metrics() -> Metrics:

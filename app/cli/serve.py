@@ -36,6 +36,9 @@ def command() -> None:
     click.echo(where_to_reach(settings.host, settings.port, lan))
     if settings.web:
         click.echo(where_the_page_is(settings.host, settings.port, lan))
+    if settings.admin_web != "closed":
+        alone = settings.admin_web == "local"
+        click.echo(where_the_dashboard_is(settings.host, settings.port, lan, alone=alone))
     sys.stdout.flush()
     server = [sys.executable, "-m", "gunicorn", "--config", "python:app.gunicorn_conf"]
     if not settings.start_worker:
@@ -82,6 +85,13 @@ def where_the_page_is(host: str, port: int, lan: str | None) -> str:
     drawn = io.StringIO()
     segno.make(address, error="m", micro=False).terminal(drawn, compact=True, border=2)
     return f"The shopper's page: {address}\n{drawn.getvalue().rstrip()}"
+
+
+def where_the_dashboard_is(host: str, port: int, lan: str | None, *, alone: bool) -> str:
+    """What to tell of the dashboard. lan: this machine's address. alone: whether it answers this machine alone."""
+    reachable = ("127.0.0.1" if alone or lan is None else lan) if host in _EVERYWHERE else host
+    whom = " (from this machine alone)" if alone else ""
+    return f"The dashboard{whom}: http://{_bracketed(reachable)}:{port}/admin"
 
 
 def where_to_reach(host: str, port: int, lan: str | None) -> str:

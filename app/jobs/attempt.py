@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.jobs.connector import AWAY, FIRST_WAIT_S, LONGEST_WAIT_S
 from app.jobs.process import JobProcess, LastWord
-from app.services.catalogue.uploads import remove_upload
+from app.services.catalogue.uploads import keep_upload, remove_upload
 from app.store import jobs
 from app.store.database import transaction
 from app.store.jobs import Ending, NewJob, Report, Started
@@ -143,9 +143,11 @@ class Attempts:
             log.info("job %s: the next attempt begins in %.0f s, unless it had too many", job_id, delay_s)
 
     async def _tidy(self, job_id: UUID) -> None:
-        """Forget the upload of a job that has ended."""
-        if not await self._write(lambda session: jobs.is_active(session, job_id)):
-            await asyncio.to_thread(remove_upload, self._home, job_id)
+        """Forget the upload of a job that has ended, unless someone may want to import what was checked."""
+        if await self._write(lambda session: jobs.is_active(session, job_id)):
+            return
+        kept = await self._write(lambda session: jobs.keeps_files(session, job_id))
+        await asyncio.to_thread(keep_upload if kept else remove_upload, self._home, job_id)
 
     async def _write(self, work: Callable[[Session], Result]) -> Result:
         """Run ``work`` in a transaction, as often as it takes until the database answers.

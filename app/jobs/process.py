@@ -38,6 +38,10 @@ class LastWord:
     again: bool = False
 
 
+CHILD = "app.jobs.child"
+"""The module that a job's process runs."""
+
+
 class JobProcess:
     """``python -m app.jobs.child`` at work. ``last_word`` is None until it has spoken it, or for ever if it died."""
 
@@ -55,7 +59,7 @@ class JobProcess:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "app.jobs.child",
+            CHILD,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

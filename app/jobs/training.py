@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.errors import SpaceIncomplete
-from app.jobs.bottlenecks import CatalogueImage
+from app.jobs.bottlenecks import VARIANT_SEED, CatalogueImage
 from app.jobs.far_foreign import far_foreign_vectors
 from app.jobs.material import Material, gather
 from app.jobs.outbox import fill_space, published_when_complete
@@ -37,6 +37,7 @@ from models.errors import BundleError
 from models.training.crossfit import CrossFitSettings
 from models.training.data import TrainingPhotos
 from models.training.reports.html import write_report
+from models.training.reports.inspection import write_inspection
 from models.training.reports.review import review_photos
 from models.training.splits import FOLDS
 from models.training.train import Trained, TrainingData, train
@@ -145,7 +146,7 @@ def made_bundle(
                 return bundle
     trained = _trained(material, options, say)
     say("writing the bundle and its report")
-    return Bundle.load(_write(bundles, material, trained, job_id))
+    return Bundle.load(_write(bundles, material, trained, options.variants, job_id))
 
 
 def _trained(material: Material, options: TrainOptions, say: Callable[[str], None]) -> Trained:
@@ -169,8 +170,10 @@ def _say_seen(seen: int, photos: int, say: Callable[[str], None]) -> None:
         )
 
 
-def _write(bundles: BundleStore, material: Material, trained: Trained, job_id: UUID | None) -> Path:
-    """Write the bundle; returns its folder."""
+def _write(
+    bundles: BundleStore, material: Material, trained: Trained, variants: Sequence[str], job_id: UUID | None
+) -> Path:
+    """Write the bundle; returns its folder. variants: that it was trained with."""
     created = datetime.now(UTC)
     version = new_version(created, job_id)
     manifest = {
@@ -197,9 +200,19 @@ def _write(bundles: BundleStore, material: Material, trained: Trained, job_id: U
         (folder / "settings.json").write_text(json.dumps(settings))
         (folder / "metrics.json").write_text(json.dumps(plain_metrics(trained.metrics)))
         write_report(folder / "report.html", manifest, trained, lambda h: pictures[h].picture(), material.backbone)
+        shown = own_photos(material.images)
+        write_inspection(folder, trained, shown, variants, VARIANT_SEED, lambda h: pictures[h].load())
 
     write_bundle(bundles.path_for(version), manifest, write)
     return bundles.path_for(version)
+
+
+def own_photos(images: Sequence[CatalogueImage]) -> list[tuple[str, str]]:
+    """(label, content hash) of the photos that a bundle's pictures may show.
+
+    A bundle cannot be changed any more, and a shopper may want a photo back.
+    """
+    return [(image.label, image.content_hash) for image in images if image.reviewed_id is None]
 
 
 def plain_metrics(metrics: Any) -> Any:

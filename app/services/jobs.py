@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import CursorInvalid, IdempotencyKeyReused, JobEnded, JobNotFound, JobRunning, StorageFull
 from app.services.access import Principal
-from app.services.catalogue.uploads import digests, remove_upload, upload_folder
+from app.services.catalogue.uploads import digests, is_kept, remove_upload, take_kept, upload_folder
 from app.services.cursors import Cursors
 from app.store import jobs
 from app.store.database import transaction
@@ -74,16 +74,45 @@ class JobService:
         return self._add(NewJob(uuid4(), kind, payload, True, caller.key_id, None, idempotency_key, digest))
 
     def ask_import(
-        self, caller: Principal, job_id: UUID, *, dry_run: bool, strict: bool, idempotency_key: str | None = None
+        self,
+        caller: Principal,
+        job_id: UUID,
+        *,
+        dry_run: bool,
+        strict: bool,
+        keep_files: bool = False,
+        idempotency_key: str | None = None,
     ) -> Asked:
         """Ask for the import of what ``spooled(job_id)`` holds.
+
+        keep_files: after a dry run, so that ``ask_import_of`` can import them.
 
         :raise IdempotencyKeyReused: the key came with another request or other files before.
         """
         files = digests(upload_folder(self._home, job_id))
         payload = {"dry_run": dry_run, "strict": strict, "files": sorted(files)}
+        if keep_files:
+            payload["keep_files"] = True
         digest = _digest(["import", payload, files])
         return self._add(NewJob(job_id, "import", payload, False, caller.key_id, None, idempotency_key, digest))
+
+    def ask_import_of(
+        self, caller: Principal, checked: UUID, *, strict: bool, idempotency_key: str | None = None
+    ) -> Asked:
+        """Ask for the import of what the job ``checked`` was asked to check, with ``keep_files``.
+
+        :raise JobNotFound: there is none of this id. :raise UploadGone: its files are not kept, or not any more.
+        """
+        self.job(checked)
+        job_id = uuid4()
+        with self.spooled(job_id) as folder:
+            take_kept(self._home, checked, folder)
+            return self.ask_import(caller, job_id, dry_run=False, strict=strict, idempotency_key=idempotency_key)
+
+    def can_import(self, job: Job) -> bool:
+        """Whether ``ask_import_of`` this job would find its files."""
+        checked = job.kind == "import" and job.state == "succeeded" and job.payload.get("dry_run")
+        return bool(checked) and is_kept(self._home, job.id)
 
     @contextmanager
     def spooled(self, job_id: UUID) -> Iterator[Path]:

@@ -16,8 +16,7 @@ from app.store import outbox
 from app.store.bundles import BundleStore
 from app.store.database import transaction
 from app.store.tables import Bundle, Promotion, Space
-from models.bundle import file_sha256, read_manifest
-from models.errors import BundleDamaged
+from models.bundle import bundle_file
 
 REPORT = "report.html"
 
@@ -88,15 +87,22 @@ class ModelVersions:
         """
         with transaction(self._engine) as session:
             _require(session, version)
-        folder = self._bundles.path_for(version)
-        manifest, _ = read_manifest(folder)
-        expected = manifest["files"].get(REPORT)
-        if expected is None:
+        found = bundle_file(self._bundles.path_for(version), REPORT)
+        if found is None:
             raise ModelNotFound(f"model {version} was made without a report")
-        path = folder / REPORT
-        if not path.is_file() or file_sha256(path) != expected:
-            raise BundleDamaged(f"bundle {version}: {REPORT} is missing or differs from its SHA-256 in the manifest")
-        return path.read_bytes()
+        return found
+
+    def champion(self) -> ModelVersion | None:
+        """The published version, or None before the first publication."""
+        with transaction(self._engine) as session:
+            found = self._bundles.champion(session)
+            return None if found is None else self._version(session, found)
+
+    def before_champion(self) -> ModelVersion | None:
+        """What a rollback would serve, or None where there is nothing to go back to."""
+        with transaction(self._engine) as session:
+            before = self._bundles.before_champion(session)
+            return None if before is None else self._version(session, before)
 
     def promote(self, version: str) -> ModelVersion:
         """Serve ``version`` from now on; promoting the champion changes nothing.

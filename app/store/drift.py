@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from app.store.job_table import Job
+from app.store.logins import AdminLogin
 from app.store.operation_counts import OperationCount
 from app.store.outbox_table import OutboxPhoto
 from app.store.proposal_table import Proposal
@@ -20,7 +21,7 @@ from app.store.tables import Base
 FOREIGN_PREFIXES = ("procrastinate_", "alembic_version")
 """Tables kept by libraries in the same database."""
 
-_OURS = (Job, ReviewItem, OutboxPhoto, OperationCount, Proposal, SharedVector)
+_OURS = (Job, ReviewItem, OutboxPhoto, OperationCount, Proposal, SharedVector, AdminLogin)
 assert all(table.metadata is Base.metadata for table in _OURS), "every table of ours is compared"
 
 

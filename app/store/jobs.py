@@ -180,6 +180,12 @@ def is_active(session: Session, job_id: UUID) -> bool:
     return session.scalar(select(Job.id).where(Job.id == job_id, Job.state.in_(ACTIVE))) is not None
 
 
+def keeps_files(session: Session, job_id: UUID) -> bool:
+    """Whether what was uploaded for a job is wanted after its end: it was checked, and may now be imported."""
+    wanted = (Job.state == "succeeded") & Job.payload["keep_files"].as_boolean() & Job.payload["dry_run"].as_boolean()
+    return session.scalar(select(Job.id).where(Job.id == job_id, wanted)) is not None
+
+
 def start_attempt(session: Session, job_id: UUID, queue_id: int) -> Started | None:
     """Begin an attempt; None where there is nothing to do: ended, cancelled, or given to another attempt."""
     job = find_job(session, job_id, lock=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, Flask, Response, abort, current_app, g, request, url_for
 
@@ -44,9 +44,11 @@ def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
-        translate, _translate_count, newstyle=True
+        translate, translate_count, newstyle=True
     )
-    app.jinja_env.globals.update(asset=asset_url, assets=asset_urls, language=language, languages=site_languages)
+    app.jinja_env.globals.update(
+        asset=asset_url, assets=asset_urls, language=language, languages=site_languages, in_language=address_in_language
+    )
 
 
 def site() -> Site:
@@ -74,8 +76,15 @@ def translate(message: str) -> str:
     return language().translations.gettext(message)
 
 
-def _translate_count(one: str, many: str, count: int) -> str:
+def translate_count(one: str, many: str, count: int) -> str:
+    """A message with a number, in the form that the language has for it."""
     return language().translations.ngettext(one, many, count)
+
+
+def address_in_language(tag: str) -> str:
+    """The address of this page in another language; what else the address asks for stays."""
+    asked = [(name, value) for name, value in request.args.items(multi=True) if name != "lang"]
+    return "?" + urlencode([*asked, ("lang", tag)])
 
 
 def asset_url(name: str) -> str:
@@ -91,7 +100,7 @@ def asset_urls(prefix: str, suffix: str) -> list[str]:
 def protect(response: Response) -> Response:
     """The headers of a page; for ``Blueprint.after_request``. A chosen language is remembered."""
     if response.mimetype == "text/html":
-        response.headers["Content-Security-Policy"] = POLICY
+        response.headers.setdefault("Content-Security-Policy", POLICY)  # a page may have a stricter one
         response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
         # Unlike `no-referrer` it leaves forms their Origin, by which they are told from other sites' forms.
         response.headers["Referrer-Policy"] = "same-origin"

@@ -17,6 +17,7 @@ from models.classifiers.fcn import FcnClassifier
 from models.classifiers.knn import KnnClassifier
 from models.classifiers.svm import SvmClassifier
 from models.errors import NotEnoughData
+from models.inspection import JudgedPhotos
 from models.training.care.confusions import Answered
 from models.training.care.findings import data_care
 from models.training.care.teaching import Cared, take_care
@@ -38,6 +39,7 @@ from models.training.measures import expected_calibration_error, macro_f1, summa
 from models.training.reports.tables import (
     VotedPhoto,
     augmentation_table,
+    judged_photos,
     new_label_table,
     rules_table,
     table3,
@@ -63,7 +65,8 @@ class Trained:
     """The fitted parts of a bundle and everything measured on the way.
 
     seen_by_backbone: as in ``TrainingData``; ``fit`` holds such photos too. photos: what was trained on, hold-out
-    included, for the report's map of bottlenecks; None draws none.
+    included, for the report's map of bottlenecks; None draws none. judged: what was named for each photo that the
+    backbone has not seen; None where nothing was judged.
     """
 
     fcn: FcnClassifier | None
@@ -75,6 +78,7 @@ class Trained:
     fit: CrossFit
     seen_by_backbone: frozenset[str] = frozenset()
     photos: TrainingPhotos | None = None
+    judged: JudgedPhotos | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +137,8 @@ def _train(data: TrainingData, settings: CrossFitSettings, progress: Progress) -
     metrics["settings"] = {"vote": vote.to_json(), "verdict": verdict.to_json()}
     metrics["c"] = {"folds": fit.c, "final": _final_c(fit)}
     types, metrics["types"] = _types(data)
-    return Trained(fcn, svm, types, vote, verdict, metrics, fit, data.seen_by_backbone, data.photos)
+    judged = judged_photos(voted)
+    return Trained(fcn, svm, types, vote, verdict, metrics, fit, data.seen_by_backbone, data.photos, judged)
 
 
 def _answered(voted: Sequence[VotedPhoto]) -> list[Answered]:

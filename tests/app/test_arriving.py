@@ -72,6 +72,7 @@ def test_chunks_beyond_the_largest_body_are_not_waited_for() -> None:
         (HEAD + b"Content-Length: 1001\r\n\r\n", True),
         (CHUNKED, False),
         (b"POST /v1/admin/imports?dry_run=true HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", True),
+        (b"POST /admin/imports HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", True),
         (b"POST /v1/admin/importsandmore HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", False),
         (b"POST /v1/admin/imports HTTP/1.1\r\nContent-Length: 20\r\n\r\n", False),
     ],

@@ -47,6 +47,7 @@ EXPECTED = {
     "conflict": 409,
     "job_running": 409,
     "job_ended": 409,
+    "upload_gone": 409,
     "review_decided": 409,
     "review_flagged": 409,
     "review_limit": 409,

@@ -280,7 +280,7 @@ def test_the_map_draws_a_sample_of_many_photos(run: Run, monkeypatch: pytest.Mon
         drawn.append(len(vectors))
         return np.zeros((len(vectors), 2), np.float32)
 
-    monkeypatch.setattr("models.training.reports.plots._embed", places)
+    monkeypatch.setattr("models.training.reports.plots.embedded", places)
     monkeypatch.setattr("models.training.reports.plots.MAP_PHOTOS", 40)
     assert bottleneck_map(run.data.photos)
     assert drawn == [40]

@@ -1,4 +1,5 @@
-"""A catalogue that came over HTTP: kept under ``HOME/uploads/<job>`` until its import has ended.
+"""A catalogue that came over HTTP: kept under ``HOME/uploads/<job>`` until its import has ended, or for an hour after a
+check (a dry run with ``keep_files``), so that what was checked can be imported without sending it again.
 
 archive.zip                       a catalogue folder, or instead of it
 products.csv | products.jsonl     the table, and, optionally,
@@ -9,21 +10,24 @@ work/                             what the import unpacked; made anew by every a
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 import zipfile
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from app.errors import RequestInvalid
+from app.errors import RequestInvalid, UploadGone
 from app.services.catalogue.archives import ArchiveLimits, catalogue_root, unpack
 from app.services.catalogue.errors import ArchiveRefused
 from app.services.catalogue.reading import TABLE_NAMES
 
 ARCHIVE, IMAGES = "archive.zip", "images.zip"
 FORGOTTEN_AFTER_S = 3600.0
-"""How old a folder without a job must be before it is taken for a leftover: an upload may still be under way."""
+"""How old a folder without a job must be before it is taken for a leftover: an upload may still be under way, or
+be kept to be imported once it has been checked."""
 
 _WORK = "work"
 _SNIFFED_BYTES = 4096
@@ -100,6 +104,36 @@ def unpacked_catalogue(folder: Path, limits: ArchiveLimits) -> Path:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, work / name)
     return work
+
+
+def keep_upload(home: Path, job_id: UUID) -> None:
+    """Keep the files of a job that has ended for ``FORGOTTEN_AFTER_S`` more, and nothing else of its upload."""
+    folder = upload_folder(home, job_id)
+    shutil.rmtree(folder / _WORK, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        os.utime(folder)
+
+
+def is_kept(home: Path, job_id: UUID) -> bool:
+    """Whether the files of a job are still there."""
+    folder = upload_folder(home, job_id)
+    return folder.is_dir() and any(path.is_file() for path in folder.iterdir())
+
+
+def take_kept(home: Path, job_id: UUID, folder: Path) -> None:
+    """Have the kept files of a job in ``folder``, too: the same bytes, not a copy.
+
+    :raise UploadGone: they are not there any more.
+    """
+    kept = upload_folder(home, job_id)
+    try:
+        files = [path for path in kept.iterdir() if path.is_file()]
+        for path in files:
+            os.link(path, folder / path.name)
+    except FileNotFoundError:
+        files = []
+    if not files:
+        raise UploadGone(f"the files of job {job_id} are not kept any more; upload them again", str(job_id))
 
 
 def remove_upload(home: Path, job_id: UUID) -> None:

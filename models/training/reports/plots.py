@@ -104,7 +104,7 @@ def bottleneck_map(photos: TrainingPhotos, suspects: frozenset[str] = frozenset(
         return ""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(photos))[:MAP_PHOTOS])
     drawn = photos.subset(np.asarray(chosen, dtype=np.intp))
-    places = _embed(drawn.originals, seed)
+    places = embedded(drawn.originals, seed)
     names, codes = coded(drawn)
     ringed = np.array([h in suspects for h in drawn.hashes], dtype=bool)
 
@@ -130,7 +130,7 @@ def class_maps(panels: Sequence[tuple[str, NDArray[np.float32], NDArray[np.intp]
     figure = Figure(figsize=(7.0 * len(panels), 6.4), layout="constrained")
     for number, (title, vectors, classes) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
-        places = _embed(vectors, seed)
+        places = embedded(vectors, seed)
         shades = np.random.default_rng(seed).permutation(int(classes.max()) + 1) / (int(classes.max()) + 1)
         for marker, own in (("o", classes < known), ("x", classes >= known)):
             colours = shades[classes[own]]
@@ -143,7 +143,8 @@ def class_maps(panels: Sequence[tuple[str, NDArray[np.float32], NDArray[np.intp]
     return buffer.getvalue()
 
 
-def _embed(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+def embedded(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """t-SNE of vectors (n, d) after PCA, n at least 4: float32 (n, 2), alike ones near each other."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

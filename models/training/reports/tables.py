@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from models.inspection import JudgedPhotos
 from models.training.crossfit import CrossFit, Judged
 from models.training.fit.verdict import fit_verdict
 from models.training.fit.vote import Rule, fit_vote, rules, single
@@ -64,6 +65,25 @@ def voted_photos(
             ranked = {name: rule(photo.predictions) for name, rule in every.items()}
             result.append(VotedPhoto(photo, ranked, candidates[0].score if candidates else 0.0))
     return result
+
+
+def judged_photos(photos: Sequence[VotedPhoto]) -> JudgedPhotos | None:
+    """What the vote and each fitted classifier named first, for people to look into; None without a photo."""
+    if not photos:
+        return None
+    rules = tuple(rule for rule in ("vote", *CLASSIFIER_NAMES) if rule in _compared(photos))
+    firsts = [[next(iter(photo.ranked[rule]), None) for rule in rules] for photo in photos]
+    labels = sorted({photo.truth for photo in photos} | {name for row in firsts for name in row if name is not None})
+    place = {label: number for number, label in enumerate(labels)}
+    return JudgedPhotos(
+        labels=tuple(labels),
+        rules=rules,
+        hashes=np.array([list(bytes.fromhex(photo.photo.content_hash)) for photo in photos], dtype=np.uint8),
+        truth=np.array([place[photo.truth] for photo in photos], dtype=np.int32),
+        # What was not named is the place after the last.
+        named=np.array([[len(place) if n is None else place[n] for n in row] for row in firsts], dtype=np.int32),
+        confidence=np.array([photo.confidence for photo in photos], dtype=np.float32),
+    )
 
 
 def table3(photos: Sequence[VotedPhoto], fit: CrossFit) -> dict[str, Any]:

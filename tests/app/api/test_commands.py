@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
 from app.cli import keys, recognize
-from app.cli.serve import lan_address, where_the_page_is, where_to_reach
+from app.cli.serve import lan_address, where_the_dashboard_is, where_the_page_is, where_to_reach
 from app.errors import KeyNotFound
 from app.services.access import AccessService
 from models.errors import BundleNotFound
@@ -65,6 +65,14 @@ def test_where_to_reach_the_service() -> None:
     assert "http://127.0.0.1:80 " in told and "phone on the same network: http://10.0.0.7:80" in told
     assert "no network address" in where_to_reach("0.0.0.0", 80, None)
     assert "http://[2001:db8::1]:80 " in where_to_reach("2001:db8::1", 80, None)
+
+
+def test_where_the_dashboard_is() -> None:
+    alone = where_the_dashboard_is("0.0.0.0", 8000, "10.0.0.7", alone=True)
+    assert alone == "The dashboard (from this machine alone): http://127.0.0.1:8000/admin"
+    assert where_the_dashboard_is("0.0.0.0", 8000, "10.0.0.7", alone=False).endswith(" http://10.0.0.7:8000/admin")
+    assert where_the_dashboard_is("::", 8000, None, alone=False).endswith(" http://127.0.0.1:8000/admin")
+    assert where_the_dashboard_is("fd00::7", 8000, None, alone=False).endswith(" http://[fd00::7]:8000/admin")
 
 
 def test_where_the_page_is_with_a_code_that_a_phone_can_read() -> None:

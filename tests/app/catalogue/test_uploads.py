@@ -10,14 +10,18 @@ from uuid import uuid4
 
 import pytest
 
+from app.errors import UploadGone
 from app.services.catalogue.archives import ArchiveLimits
 from app.services.catalogue.errors import ArchiveRefused
 from app.services.catalogue.uploads import (
     FORGOTTEN_AFTER_S,
     digests,
+    is_kept,
+    keep_upload,
     place_table,
     remove_forgotten,
     remove_upload,
+    take_kept,
     unpacked_catalogue,
     upload_folder,
 )
@@ -106,3 +110,23 @@ def test_only_old_uploads_without_a_job_are_forgotten(tmp_path: Path) -> None:
     remove_upload(tmp_path, active)
     remove_upload(tmp_path, active)
     assert not upload_folder(tmp_path, active).exists()
+
+
+def test_checked_files_are_kept_for_an_hour_and_can_be_taken(tmp_path: Path) -> None:
+    checked, wanted = uuid4(), tmp_path / "wanted"
+    folder = upload_folder(tmp_path, checked)
+    (folder / "work").mkdir(parents=True)
+    (folder / "products.csv").write_bytes(b"sku")
+    wanted.mkdir()
+    os.utime(folder, (0, 0))
+    keep_upload(tmp_path, checked)
+    assert is_kept(tmp_path, checked) and not (folder / "work").exists()
+    assert remove_forgotten(tmp_path, []) == 0
+    take_kept(tmp_path, checked, wanted)
+    os.utime(folder, (0, 0))
+    assert remove_forgotten(tmp_path, []) == 1
+    assert (wanted / "products.csv").read_bytes() == b"sku"
+    assert not is_kept(tmp_path, checked)
+    keep_upload(tmp_path, checked)
+    with pytest.raises(UploadGone, match="upload them again"):
+        take_kept(tmp_path, checked, wanted)

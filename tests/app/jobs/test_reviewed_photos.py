@@ -14,6 +14,7 @@ from sqlalchemy import delete, select, update
 
 from app.jobs.bottlenecks import catalogue_images, fill_bottlenecks, ready_backbone
 from app.jobs.material import Material, gather
+from app.jobs.training import own_photos
 from app.services.access import Principal
 from app.services.cursors import Cursors
 from app.services.feedback import FeedbackService
@@ -186,6 +187,7 @@ def test_reports_show_a_grey_picture_in_its_place(shop: LearningShop) -> None:
         images = catalogue_images(session, shop.media)
     own, reviewed = images[0], images[-1]
     assert own.picture() == own.load()
+    assert own_photos([own, reviewed]) == [(own.label, own.content_hash)]
     with PilImage.open(BytesIO(reviewed.picture())) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) < 300 and np.ptp(pixels, axis=2).max() == 0

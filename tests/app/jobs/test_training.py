@@ -18,8 +18,9 @@ from app.store.database import transaction
 from app.store.media import content_hash
 from app.store.tables import Bundle as BundleRow
 from app.store.tables import Product
-from models.bundle import Bundle, read_manifest
+from models.bundle import Bundle, bundle_file, read_manifest
 from models.errors import BackboneNotReady, NotEnoughData
+from models.inspection import JUDGED_FILE, JudgedPhotos
 from models.training.crossfit import CrossFitSettings
 from models.training.fit.fcn import FcnSettings
 from models.training.splits import Split
@@ -112,7 +113,10 @@ def test_the_bundle_holds_what_operators_look_for(trained: Trained) -> None:
         "metrics.json",
         "split.json",
         "report.html",
-    }
+        "judged.npz",
+    }, "five labels are too few for a map, and nothing was varied"
+    judged = JudgedPhotos.read(bundle_file(trained.second.folder, JUDGED_FILE) or b"")
+    assert set(judged.labels) == {"cola", "beans", "rice", "tea", "shirt"} and judged.rules[0] == "vote"
     assert manifest["labels"] == 5
     assert {"python", "keras", "scikit-learn", "tensorflow", "openvino"} <= set(manifest["libraries"])
     report = (trained.second.folder / "report.html").read_text("utf-8")

@@ -82,6 +82,7 @@ def service(
     settings = {
         "PICKTURE_DATABASE_URL": web_database_url,
         "PICKTURE_WEB": "true",
+        "PICKTURE_ADMIN_WEB": "open",
         "PICKTURE_MAX_UPLOAD_BYTES": str(4 * 2**20),
         "PICKTURE_DECODERS": "1",
         SPACE_SETTING: str(web_shop.shop.space_id),
@@ -118,14 +119,14 @@ Visitor = Callable[..., Visit]
 
 
 @pytest.fixture
-def visit(chromium: Browser, service: Service) -> Iterator[Visitor]:
-    """Opens the page at a size, e.g. ``visit("phone", color_scheme="dark")``.
+def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Visitor]:
+    """Opens the page at a size, e.g. ``visit("phone", color_scheme="dark")``; of ``service``, or of another at ``url``.
 
     After the test: the console was silent but for what the test expected, and no other host was asked.
     """
     contexts: list[tuple[BrowserContext, Visit]] = []
 
-    def open_page(size: str = "phone", path: str = "/", url: str = service.url, **options: object) -> Visit:
+    def open_page(size: str = "phone", path: str = "/", url: str | None = None, **options: object) -> Visit:
         wanted = {"locale": "en-GB", "service_workers": "block", **SIZES[size], **options}
         context = chromium.new_context(**wanted)  # type: ignore[arg-type]
         page = context.new_page()
@@ -136,7 +137,8 @@ def visit(chromium: Browser, service: Service) -> Iterator[Visitor]:
         page.on(
             "console", lambda said: seen.complaints.append(said.text) if said.type in ("error", "warning") else None
         )
-        page.goto(f"{url}{path}")
+        home = request.getfixturevalue("service").url if url is None else url
+        page.goto(f"{home}{path}")
         page.wait_for_selector("html[data-ready]")
         return seen
 

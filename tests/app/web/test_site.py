@@ -185,11 +185,18 @@ def said_in_the_code() -> Iterator[str]:
 @pytest.mark.parametrize("path", sorted(TRANSLATIONS.glob("*.po")), ids=lambda path: path.stem)
 def test_a_translation_is_whole(path: Path) -> None:
     with path.open("rb") as file:
-        translated = {message.id: message.string for message in read_po(file) if message.id}
+        messages = [message for message in read_po(file, path.stem) if message.id]
+    translated = {forms(message.id)[0]: (forms(message.id)[-1], forms(message.string)) for message in messages}
     said = set(said_in_the_code())
     assert len(said) > 100
     assert said - set(translated) == set(), "run `make messages` and translate these"
     assert set(translated) - said == set(), "run `make messages`: nobody says these any more"
-    for message, string in translated.items():
-        assert string, f"{message} is not translated"
-        assert set(re.findall(r"%\(\w+\)s", string)) == set(re.findall(r"%\(\w+\)s", message)), message
+    for message, (many, strings) in translated.items():
+        for string in strings:
+            assert string, f"{message} is not translated"
+            assert set(re.findall(r"%\(\w+\)s", string)) == set(re.findall(r"%\(\w+\)s", many)), message
+
+
+def forms(text: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """A message's forms: one, or one for each number that the language tells apart."""
+    return (text,) if isinstance(text, str) else tuple(text)

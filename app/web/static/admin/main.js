@@ -1,0 +1,14 @@
+// What every page of the dashboard does; all of it works without, too.
+import { guardForms } from "./forms.js";
+import { showLogs, startLive } from "./live.js";
+import { localTimes } from "./times.js";
+
+export { localTimes };
+
+localTimes(document);
+guardForms(document);
+startLive(document);
+showLogs(document);
+document.querySelector('.menu [aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+document.querySelector("#problem")?.focus();
+document.documentElement.dataset.ready = "";

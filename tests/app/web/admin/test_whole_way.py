@@ -1,0 +1,158 @@
+"""The administrator's whole way: import after a check, retrain, promote, roll back; with a real worker and training."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.services.access import AccessService
+from app.store.database import make_engine
+from tests.app.api.conftest import migrated_database
+from tests.app.api.test_gunicorn import ROOT, running, wait_for
+from tests.app.learning import shots
+from tests.app.web.admin.conftest import show_key
+from tests.app.web.conftest import HOST, Visitor
+from tests.app.web.test_shopper import look_at
+
+SERVICE = ["-m", "gunicorn", "--config", "python:app.gunicorn_conf"]
+TRAINING_MS = 180_000
+"""How long a training may take while other tests run beside it."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """An empty installation that serves and works. url: as a phone sees it."""
+
+    url: str
+    key: str
+
+
+@pytest.fixture(scope="module")
+def way(database_url: str, prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    """The service as it is run, on an empty database, and a worker that does its jobs."""
+    home = tmp_path_factory.mktemp("way-home")
+    shutil.copytree(prepared_home / "backbones", home / "backbones")
+    with migrated_database(database_url, "pickture_way_test") as url:
+        engine = make_engine(url)
+        key = AccessService(engine, 60).create_key("admin").key
+        engine.dispose()
+        settings = {"PICKTURE_DATABASE_URL": url, "PICKTURE_ADMIN_WEB": "open", "PICKTURE_DECODERS": "1"}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PICKTURE_")}
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.app.web.admin.way_worker", "work"],
+            cwd=ROOT,
+            env={**environment, **settings, "PICKTURE_HOME": str(home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            with running(SERVICE, settings, home) as (address, process):
+                wait_for(f"{address}/healthz", 200, process, home)
+                yield Way(address.replace("127.0.0.1", HOST), key)
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
+
+FIRST_ROWS = "sku,name,price\napple,Apple,1.20\nbread,Bread,2.30\ncocoa,Cocoa,3\ndates,Dates,cheap\n"
+NEW_PRICES = "sku,name,price\napple,Apple,1.30\nbread,Bread,2.40\ncocoa,Cocoa,dear\n"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A catalogue of three products with two photos each, and a row with an error."""
+    path = tmp_path / "shop.zip"
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr("products.csv", FIRST_ROWS)
+        for place, sku in enumerate(("apple", "bread", "cocoa")):
+            for number, photo in enumerate(shots(place, 2)):
+                opened.writestr(f"images/{sku}/{number}.jpg", photo)
+    return path
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Path:
+    """A table alone, with new prices, and a row with an error."""
+    path = tmp_path / "prices.csv"
+    path.write_text(NEW_PRICES)
+    return path
+
+
+def is_done(page: Page) -> None:
+    """Wait until the job on this page has ended well; the page notices by itself."""
+    expect(page.locator(".state .badge.text-bg-success")).to_be_visible(timeout=TRAINING_MS)
+
+
+def import_after_a_check(page: Page, field: str, file: Path, name: str) -> None:
+    """Check, look at the errors, import."""
+    page.click("nav.menu a[href='/admin/imports']")
+    page.set_input_files(f"#{field}", file)
+    page.click("form.wide .btn-primary")
+    is_done(page)
+    expect(page.locator("table.list td[lang=en]")).to_have_count(1)
+    expect(page.locator("table.list tbody tr")).to_contain_text("price")
+    look_at(page, f"admin-{name}-checked")
+    page.click("main form:has([name=strict]) button")
+    expect(page.locator("p.alert-success")).to_be_visible()
+    is_done(page)
+    page.click("nav.menu a[href='/admin/products']")
+    expect(page.locator("table.list tbody tr").first).to_be_visible()
+
+
+def retrain(page: Page, promote: str, name: str) -> str:
+    """Retrain, and wait; returns the version that came of it."""
+    page.click("nav.menu a[href='/admin/jobs']")
+    page.locator(".card-fold > summary").first.click()
+    page.select_option("#promote", promote)
+    page.fill("details[open] [name=folds]", "2")
+    page.check("details[open] [name=without_variants]")
+    page.click("details[open] button")
+    is_done(page)
+    look_at(page, f"admin-{name}-retrained")
+    return page.locator("section a[href^='/admin/models/']").inner_text()
+
+
+def serve(page: Page, version: str) -> None:
+    """Promote a version, after its confirmation."""
+    page.click("nav.menu a[href='/admin/models']")
+    page.click(f"a[href='/admin/models/{version}/promote']")
+    page.click("main form.actions button")
+    expect(page.locator("tr", has_text=version).locator(".text-bg-success")).to_be_visible()
+
+
+def roll_back(page: Page, version: str) -> None:
+    """Roll back, after its confirmation, to this version."""
+    page.click("nav.menu a[href='/admin/models']")
+    page.click("a[href='/admin/models/rollback']")
+    page.click("main form.actions button")
+    expect(page.locator("tr", has_text=version).locator(".text-bg-success")).to_be_visible()
+
+
+def test_import_retrain_promote_and_roll_back_at_both_sizes(
+    way: Way, visit: Visitor, archive: Path, prices: Path
+) -> None:
+    phone = visit("phone", path="/admin", url=way.url).page
+    show_key(phone, way.key)
+    expect(phone.locator(".task-danger").first).to_be_visible()
+    import_after_a_check(phone, "archive", archive, "phone-light-en")
+    desktop = visit("desktop", path="/admin", url=way.url, color_scheme="dark", locale="ko-KR").page
+    show_key(desktop, way.key)
+    import_after_a_check(desktop, "table", prices, "desktop-dark-ko")
+    expect(desktop.locator("table.list")).to_contain_text("1.30")
+
+    first = retrain(phone, "auto", "phone-light-en")
+    desktop.click("nav.menu a[href='/admin']")
+    expect(desktop.locator("dl.facts dd", has_text=first)).to_be_visible()
+    second = retrain(desktop, "never", "desktop-dark-ko")
+    for page in (desktop, phone):
+        serve(page, second)
+        roll_back(page, first)
