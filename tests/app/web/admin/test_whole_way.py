@@ -24,6 +24,9 @@ from tests.app.web.conftest import HOST, Visitor
 from tests.app.web.test_shopper import look_at
 
 SERVICE = ["-m", "gunicorn", "--config", "python:app.gunicorn_conf"]
+CHECK, AT_ONCE = "true", "false"
+"""Values of the buttons that send a catalogue: whether it is a dry run."""
+
 TRAINING_MS = 180_000
 """How long a training may take while other tests run beside it."""
 
@@ -92,20 +95,14 @@ def is_done(page: Page) -> None:
     expect(page.locator(".state .badge.text-bg-success")).to_be_visible(timeout=TRAINING_MS)
 
 
-def import_after_a_check(page: Page, field: str, file: Path, name: str) -> None:
-    """Check, look at the errors, import."""
+def upload(page: Page, field: str, file: Path, button: str) -> None:
+    """Send a file, and wait for what becomes of it: one row is refused, and said where and why."""
     page.click("nav.menu a[href='/admin/imports']")
     page.set_input_files(f"#{field}", file)
-    page.click("form.wide .btn-primary")
+    page.click(f"form.wide button[value={button}]")
     is_done(page)
     expect(page.locator("table.list td[lang=en]")).to_have_count(1)
     expect(page.locator("table.list tbody tr")).to_contain_text("price")
-    look_at(page, f"admin-{name}-checked")
-    page.click("main form:has([name=strict]) button")
-    expect(page.locator("p.alert-success")).to_be_visible()
-    is_done(page)
-    page.click("nav.menu a[href='/admin/products']")
-    expect(page.locator("table.list tbody tr").first).to_be_visible()
 
 
 def retrain(page: Page, promote: str, name: str) -> str:
@@ -143,10 +140,16 @@ def test_import_retrain_promote_and_roll_back_at_both_sizes(
     phone = visit("phone", path="/admin", url=way.url).page
     show_key(phone, way.key)
     expect(phone.locator(".task-danger").first).to_be_visible()
-    import_after_a_check(phone, "archive", archive, "phone-light-en")
+    upload(phone, "archive", archive, CHECK)
+    look_at(phone, "admin-phone-light-en-checked")
+    phone.click("main form:has([name=strict]) button")
+    expect(phone.locator("p.alert-success")).to_be_visible()
+    is_done(phone)
     desktop = visit("desktop", path="/admin", url=way.url, color_scheme="dark", locale="ko-KR").page
     show_key(desktop, way.key)
-    import_after_a_check(desktop, "table", prices, "desktop-dark-ko")
+    upload(desktop, "table", prices, AT_ONCE)
+    look_at(desktop, "admin-desktop-dark-ko-imported")
+    desktop.click("nav.menu a[href='/admin/products']")
     expect(desktop.locator("table.list")).to_contain_text("1.30")
 
     first = retrain(phone, "auto", "phone-light-en")
