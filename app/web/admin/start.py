@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final, Literal
 
 from flask import abort, render_template, url_for
@@ -53,11 +54,17 @@ def page() -> str:
     """What there is to do, and how the service is. A script gets what changes alone."""
     parts = container()
     jobs = parts.jobs.page(None, None, 1)
-    usage = shutil.disk_usage(parts.settings.home)
+    usage = shutil.disk_usage(_nearest(parts.settings.home))
     disk = Disk(usage.free, usage.total)
     tasks = [*_of_the_service(jobs, disk), *_of_the_jobs(), *_of_the_data()]
     template = "admin/start-live.html" if by_script() else "admin/start.html"
     return render_template(template, tasks=tasks, jobs=jobs, served=parts.model.now(), disk=disk)
+
+
+def _nearest(home: Path) -> Path:
+    """The state folder, or where it will be made: with a database elsewhere it may not be there yet."""
+    whole = home.absolute()
+    return next(place for place in (whole, *whole.parents) if place.is_dir())
 
 
 @pages.get("/<path:unknown>")

@@ -7,6 +7,7 @@ import logging
 import re
 from datetime import timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -262,6 +263,14 @@ def test_every_page_is_bounded_and_kept_nowhere(client: FlaskClient, key: str) -
         assert all("src=" in attributes or 'type="application/json"' in attributes for attributes in scripts)
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"|javascript:|\"https?://", answer.text), address
     assert shown > 8
+
+
+def test_a_state_folder_that_is_not_there_yet_keeps_nobody_out(
+    web_engine: Engine, web_shop: WebShop, key: str, tmp_path: Path
+) -> None:
+    client = client_of(web_engine, web_shop, home=tmp_path / "not" / "yet")
+    log_in(client, key)
+    assert client.get("/admin").status_code == 200
 
 
 # Nothing typed is lost
