@@ -66,15 +66,14 @@ _MESSAGES: Final[dict[AdviceCode, str]] = {
 }
 
 
-def advise(pixels: UInt8, source_width: int, source_height: int) -> tuple[Advice, ...]:
+def advise(image: Image.Image, source_width: int, source_height: int) -> tuple[Advice, ...]:
     """Hints about one photo.
 
-    pixels: uint8 (height, width, 3), RGB, upright; any size >= 1, left as it is.
+    image: RGB, upright; any size >= 1, left as it is.
     source_width, source_height: of the photo before any reduction, pixels.
     Returns at most one hint a code, in the order of ``ADVICE_CODES``; empty when nothing is wrong. Of a
     photo too dark, too bright or too blurred to tell, nothing more is said but its low resolution.
     """
-    image = Image.fromarray(pixels)
     seen = _shrunk(image, LIGHT_EDGE)
     luma = np.asarray(seen.convert("L"))
     codes: set[AdviceCode] = set()

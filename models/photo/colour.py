@@ -16,15 +16,17 @@ def to_srgb(image: Image.Image, *, reduce_by: int = 1) -> Image.Image:
     image: fully loaded, of any mode; left as it is.
     reduce_by: whole factor by which both edges shrink (mean of each block), before the costly
         conversion of the profile and after transparency is gone.
-    Returns an RGB image. Without a usable profile the pixels are taken for sRGB, CMYK by Pillow's
-    plain formula.
+    Returns an RGB image, which may be ``image`` itself. Without a usable profile the pixels are taken for sRGB, CMYK by
+    Pillow's plain formula.
     """
     flat = _opaque(image)
     if reduce_by > 1:
         flat = flat.reduce(reduce_by)
     profile = image.info.get("icc_profile")
     converted = _from_profile(flat, profile) if profile else None
-    return converted or flat.convert("RGB")
+    if converted is not None:
+        return converted
+    return flat if flat.mode == "RGB" else flat.convert("RGB")  # which would copy it
 
 
 def _opaque(image: Image.Image) -> Image.Image:

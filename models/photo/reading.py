@@ -110,7 +110,7 @@ def read_photo(
         format=opened.format,
         source_width=width,
         source_height=height,
-        advice=advise(pixels, width, height) if with_advice else (),
+        advice=advise(upright, width, height) if with_advice else (),
     )
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from PIL import Image
+
 from augment.render import FailureKind, make_catalogue, render_phone_photo
 from augment.render.phone import DEFAULT_SIZE
 from models.photo.advice import ADVICE_CODES, advise
@@ -49,7 +51,7 @@ def rates_of(kind: str, photos: Iterable[UInt8]) -> AdviceRates:
     total = 0
     for pixels in photos:
         height, width, _ = pixels.shape
-        given.update(hint.code for hint in advise(pixels, width, height))
+        given.update(hint.code for hint in advise(Image.fromarray(pixels), width, height))
         total += 1
     return AdviceRates(kind, total, {code: given[code] / max(1, total) for code in ADVICE_CODES})
 
