@@ -331,6 +331,40 @@ def test_a_form_goes_to_the_product_it_was_for_whatever_its_sku(client: FlaskCli
     assert not {"#", " "} & set(parse_qs(urlsplit(led).query)["next"][0])
 
 
+def test_photos_sent_after_the_login_ended_lead_back_to_their_product(client: FlaskClient, key: str) -> None:
+    body = {"photo": (BytesIO(b"\xff\xd8"), "front.jpg")}
+    asked = client.post("/admin/products/any-1/photos", data=body, headers=HERE, content_type="multipart/form-data")
+    goal = re.search(r'action="([^"]+)"', asked.text)
+    assert asked.status_code == 401 and goal is not None
+    entered = client.post(unescape(goal[1]), data={"admin_key": key}, headers=HERE)
+    assert client.get(entered.location).location == "/admin/products/any-1#photos"
+
+
+def test_what_was_typed_survives_its_products_end(client: FlaskClient, key: str) -> None:
+    log_in(client, key)
+    client.post("/admin/new-product", data={"sku": "gone-1", "name": "Before"}, headers=HERE)
+    page = client.get("/admin/products/gone-1").text
+    etag = re.search(r'name="etag" value="([^"]+)"', page)
+    assert etag is not None
+    assert client.post("/admin/products/gone-1/delete", headers=HERE).status_code == 303
+    for price in ("1.20", "cheap"):
+        typed = {"etag": unescape(etag[1]), "name": "After", "price": price}
+        answer = client.post("/admin/products/gone-1", data=typed, headers=HERE)
+        assert answer.status_code == 409 and "Someone deleted this product" in answer.text
+        assert 'action="/admin/new-product"' in answer.text
+        assert all(f'value="{value}"' in answer.text for value in ("gone-1", "After", price))
+
+
+def test_what_was_typed_survives_a_limit(web_engine: Engine, web_shop: WebShop, key: str) -> None:
+    client = client_of(web_engine, web_shop, limit_per_address=3)
+    client.environ_base["REMOTE_ADDR"] = "203.0.113.62"
+    log_in(client, key)
+    typed = {"kind": "nothing", "folds": "7"}
+    answers = [client.post("/admin/jobs", data=typed, headers=HERE) for _ in range(8)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused and all('name="folds" value="7"' in answer.text for answer in refused)
+
+
 def test_an_address_that_names_what_no_database_holds_is_no_page(client: FlaskClient, key: str) -> None:
     log_in(client, key)
     assert client.get("/admin/products/a%00").status_code == 404
