@@ -29,13 +29,11 @@ function tell(form, sentence) {
 /** Guard the forms that change something; those that only look for something are sent at once. */
 export function guardForms(root) {
   for (const form of root.querySelectorAll('form[method="post"]:not([data-login])')) {
-    let sending = false;
     let cleared = false;
     form.addEventListener("submit", async (event) => {
       if (cleared) return; // nothing is in the way: the browser sends it, with the button that was pressed
       event.preventDefault();
-      if (sending) return; // a second touch sends nothing twice
-      sending = true;
+      if ("sending" in form.dataset) return; // a second touch sends nothing twice
       form.dataset.sending = "";
       tell(form, null);
       const sentence = await obstacle(form);
@@ -45,14 +43,13 @@ export function guardForms(root) {
         cleared = false;
       } else {
         tell(form, sentence);
-        sending = false;
         delete form.dataset.sending;
       }
     });
-    // A page that comes back from the browser's memory may be sent again.
-    window.addEventListener("pageshow", () => {
-      sending = false;
-      delete form.dataset.sending;
-    });
   }
 }
+
+// A page that comes back from the browser's memory may be sent again.
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sending]")) delete form.dataset.sending;
+});
