@@ -66,7 +66,7 @@ def page() -> BaseResponse:
 @pages.get("/new-product")
 def new() -> str:
     """An empty form."""
-    return _form(EMPTY, {})
+    return new_form(EMPTY, {})
 
 
 @pages.post("/new-product")
@@ -92,10 +92,11 @@ def suggestions() -> Suggestions:
 
 def _again(values: dict[str, str], code: str, problems: dict[str, list[str]]) -> BaseResponse:
     g.problem_code = code
-    return make_response(_form({**values, "sku": request.form.get("sku", "")}, problems), 422)
+    return make_response(new_form({**values, "sku": request.form.get("sku", "")}, problems), 422)
 
 
-def _form(values: dict[str, str], problems: dict[str, list[str]]) -> str:
+def new_form(values: dict[str, str], problems: dict[str, list[str]]) -> str:
+    """The form of a product that is to be created. problems: by field; "" for the form as a whole."""
     return render_template(
         "admin/catalogue/new.html",
         values=values,

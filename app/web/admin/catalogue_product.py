@@ -7,11 +7,11 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.api.admin_products import take_photos
 from app.api.context import container
-from app.errors import MediaNotFound, PreconditionFailed, RequestInvalid
+from app.errors import MediaNotFound, PreconditionFailed, ProductNotFound, RequestInvalid
 from app.services.catalogue.preconditions import Expected
 from app.services.catalogue.records import CataloguePhoto, CatalogueRecord
 from app.web.admin import gate
-from app.web.admin.catalogue import suggestions
+from app.web.admin.catalogue import new_form, suggestions
 from app.web.admin.catalogue_form import asked_columns, by_field, doubts_about, form_values, values_of
 from app.web.site import translate as _
 
@@ -28,18 +28,19 @@ def page(sku: str) -> str:
 def save(sku: str) -> BaseResponse:
     """Replace the columns, unless someone else has changed the product since the form was shown."""
     values = form_values()
-    expected = Expected(etags=frozenset({request.form.get("etag", "")}))
+    etag = request.form.get("etag", "")
     try:
-        container().product_editor.put(sku, asked_columns(values), expected)
-    except RequestInvalid as error:
+        container().product_editor.put(sku, asked_columns(values), Expected(etags=frozenset({etag})))
+    except (RequestInvalid, PreconditionFailed) as error:
         g.problem_code = error.code
-        shown = _page(_record(sku), values, by_field(error.problems), etag=request.form.get("etag", ""))
-        return make_response(shown, 422)
-    except PreconditionFailed as error:
-        g.problem_code = error.code
-        # With the new ETag in the form: whoever has seen what changed may save over it.
-        return make_response(_page(_record(sku), values, changed=True), 409)
+        return _not_saved(sku, values, etag, error)
     return redirect(url_for("admin_catalogue_product.page", sku=sku, told="saved"), 303)
+
+
+@pages.get("/products/<sku>/photos")
+def photos(sku: str) -> BaseResponse:
+    """Where a login leads that was asked for between choosing files and sending them."""
+    return redirect(url_for("admin_catalogue_product.page", sku=sku, _anchor="photos"), 303)
 
 
 @pages.post("/products/<sku>/photos")
@@ -79,6 +80,21 @@ def delete(sku: str) -> BaseResponse:
     """Delete the product with its photos."""
     container().product_editor.delete(sku, Expected())
     return redirect(url_for("admin_catalogue.page", told="deleted"), 303)
+
+
+def _not_saved(sku: str, values: dict[str, str], etag: str, error: RequestInvalid | PreconditionFailed) -> BaseResponse:
+    """The form with everything typed, and why it was not saved."""
+    try:
+        record = _record(sku)
+    except ProductNotFound:
+        gone = _(
+            "Someone deleted this product while you were at it. What you entered is kept: you can create it again."
+        )
+        return make_response(new_form({**values, "sku": sku}, {"": [gone]}), 409)
+    if isinstance(error, RequestInvalid):
+        return make_response(_page(record, values, by_field(error.problems), etag=etag), 422)
+    # With the new ETag in the form: whoever has seen what changed may save over it.
+    return make_response(_page(record, values, changed=True), 409)
 
 
 def _record(sku: str) -> CatalogueRecord:

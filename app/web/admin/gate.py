@@ -10,10 +10,12 @@ hidden fields, and goes to the same address. With the key it is carried out as i
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
+from urllib.parse import quote
 from uuid import uuid4
 
-from flask import Blueprint, Flask, Response, g, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, abort, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.api import audit, limits
@@ -29,7 +31,7 @@ _PLACE: Final = "/admin"
 _LONGEST: Final = 256
 _LONGEST_ONCE: Final = 100
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+_FORWARDED: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 def section(name: str, *, public: bool = False) -> Blueprint:
@@ -40,6 +42,7 @@ def section(name: str, *, public: bool = False) -> Blueprint:
     if not public:
         pages.before_request(require_login)
         pages.before_request(limits.count_request)
+    pages.before_request(_require_storable)
     pages.after_request(_remember_login)
     pages.after_request(protect)
     pages.after_request(audit.record)
@@ -69,13 +72,10 @@ def log_in(key: str) -> None:
 
     From now on this request has the rights of the key, and its answer sets the cookie.
 
-    :raise Unauthorized: not a live admin key; it counts against the address. :raise LimitExceeded: too many of those.
+    :raise Unauthorized: not a live admin key. :raise LimitExceeded: too many attempts from this address.
     """
-    try:
-        opened = container().logins.open(key.strip()[:_LONGEST])
-    except Unauthorized:
-        limits.spend(1)
-        raise
+    limits.spend(1)  # before the key is looked at: whoever guesses is told to wait, right or wrong
+    opened = container().logins.open(key.strip()[:_LONGEST])
     for token in _tokens():
         container().logins.close(token)
     _enter(opened.login)
@@ -95,22 +95,37 @@ def ask_to_log_in(goal: str, kept: list[tuple[str, str]], problem: str | None = 
 
 
 def asked_address() -> str:
-    """The address that was asked for, within this host."""
+    """The address that was asked for, within this host, to be asked for again."""
     query = request.query_string.decode("latin-1")
-    return f"{request.path}?{query}" if query else request.path
+    return f"{_asked_path()}?{query}" if query else _asked_path()
+
+
+def _asked_path() -> str:
+    # Quoted anew: flask has the path without its escapes, and a sku may hold a "#" or a "%".
+    return quote(request.path, safe="/")
 
 
 def _require_place() -> None:
     """Refuse other machines where the dashboard is for this one.
 
-    :raise Forbidden: the request comes from elsewhere, or through a proxy that nobody vouches for.
+    :raise Forbidden: the request comes from elsewhere, or through a proxy that nobody vouches for, or asks for another
+        host: a proxy that says nothing of itself, or a page whose name was made to lead here (DNS rebinding).
     """
     settings = container().settings
     if settings.admin_web != "local":
         return
-    through_unknown = settings.proxies == 0 and any(name in request.headers for name in _FORWARDED)
-    if through_unknown or not _is_here(request.remote_addr):
-        raise Forbidden("the dashboard answers this machine alone; PICKTURE_ADMIN_WEB=open opens it to others")
+    forwarded = any(name in request.headers for name in _FORWARDED) or not _is_called_here(request.host)
+    if (settings.proxies == 0 and forwarded) or not _is_here(request.remote_addr):
+        raise Forbidden(
+            "the dashboard answers this machine alone, as localhost or 127.0.0.1; "
+            "PICKTURE_ADMIN_WEB=open opens it to others"
+        )
+
+
+def _is_called_here(host: str) -> bool:
+    """Whether a host, with or without a port, is a name of the machine that asks."""
+    name = re.sub(r":\d*$", "", host).strip("[]").lower()
+    return name == "localhost" or name.endswith(".localhost") or _is_here(name)
 
 
 def _is_here(address: str | None) -> bool:
@@ -138,6 +153,12 @@ def _require_own_origin() -> None:
         raise Forbidden("forms of the dashboard are taken from its own pages alone; programs use /v1/admin")
 
 
+def _require_storable() -> None:
+    """:raise NotFound: the address names something that the database cannot hold, so that it is not there."""
+    if any("\x00" in str(value) for value in (request.view_args or {}).values()):
+        abort(404)
+
+
 def require_login() -> BaseResponse | None:
     """Let a live login pass, or ask for one; before each page.
 
@@ -159,7 +180,7 @@ def _log_in_between() -> BaseResponse | None:
     """A form came without a login: take the key that came with it, or ask for it and keep what was typed."""
     if request.mimetype != PLAIN_FORM:  # files: they are not read for strangers, and cannot be kept in a page
         g.problem_code = Unauthorized.code
-        page = ask_to_log_in(url_for("admin_login.page", next=request.path), [], "login_ended_with_files")
+        page = ask_to_log_in(url_for("admin_login.page", next=_asked_path()), [], "login_ended_with_files")
         return make_response(page, 401)
     key = request.form.get(KEY_FIELD)
     problem = "login_ended"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 
 from flask import Blueprint, Response, g, make_response, render_template, request
@@ -112,7 +113,8 @@ def _page(row: Row, code: str, detail: str | None, plain: Response) -> Response:
     g.problem_code = code
     if by_script():
         return plain
-    kept = typed() if request.method == "POST" and row.status >= 500 else []
+    may_pass = row.status >= 500 or row.status == HTTPStatus.TOO_MANY_REQUESTS
+    kept = typed() if request.method == "POST" and may_pass else []
     page = render_template(
         "admin/problem.html", sentence=sentence(code), title=row.title, detail=detail, typed=kept, status=row.status
     )

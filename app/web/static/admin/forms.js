@@ -29,28 +29,27 @@ function tell(form, sentence) {
 /** Guard the forms that change something; those that only look for something are sent at once. */
 export function guardForms(root) {
   for (const form of root.querySelectorAll('form[method="post"]:not([data-login])')) {
-    let sending = false;
+    let cleared = false;
     form.addEventListener("submit", async (event) => {
+      if (cleared) return; // nothing is in the way: the browser sends it, with the button that was pressed
       event.preventDefault();
-      if (sending) return; // a second touch sends nothing twice
-      sending = true;
+      if ("sending" in form.dataset) return; // a second touch sends nothing twice
+      form.dataset.sending = "";
       tell(form, null);
       const sentence = await obstacle(form);
       if (sentence === null) {
-        sendAs(form, event.submitter);
+        cleared = true;
+        form.requestSubmit(event.submitter);
+        cleared = false;
       } else {
         tell(form, sentence);
-        sending = false;
+        delete form.dataset.sending;
       }
     });
-    // A page that comes back from the browser's memory may be sent again.
-    window.addEventListener("pageshow", () => { sending = false; });
   }
 }
 
-/** As the browser would: with the name and value, and to the address, of the button that was pressed. */
-function sendAs(form, submitter) {
-  if (submitter?.name) form.append(make("input", { type: "hidden", name: submitter.name, value: submitter.value }));
-  if (submitter?.hasAttribute("formaction")) form.action = submitter.formAction;
-  form.submit();
-}
+// A page that comes back from the browser's memory may be sent again.
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sending]")) delete form.dataset.sending;
+});

@@ -11,7 +11,7 @@ function isInUse(part) {
   const active = document.activeElement;
   const selected = window.getSelection();
   const marks = selected !== null && !selected.isCollapsed && part.contains(selected.anchorNode);
-  return marks || (part.contains(active) && !active.id) || part.querySelector("form [data-obstacle]") !== null;
+  return marks || (part.contains(active) && !active.id) || part.querySelector("form [data-obstacle], form[data-sending]") !== null;
 }
 
 /** How far a log was read: null at its end, where it stays as lines come. */
@@ -69,6 +69,7 @@ async function renew(part) {
     warn(part, _("The service cannot be reached at this moment. This page goes on by itself."));
     return part;
   }
+  if (isInUse(part)) return part; // since it was asked for: a button was pressed, say
   const next = new DOMParser().parseFromString(await answer.text(), "text/html").body.firstElementChild;
   warn(part, null);
   if (next === null) return null;

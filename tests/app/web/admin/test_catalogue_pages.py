@@ -101,3 +101,14 @@ def test_a_filter_that_names_nothing_is_told_beside_its_field(admin: Admin) -> N
     expect(seen.page.locator("#category-wrong")).to_be_visible()
     expect(seen.page.locator("#text")).to_have_value("oat")
     expected(seen.complaints, "422")
+
+
+def test_a_form_that_comes_back_holds_no_button_of_before(admin: Admin) -> None:
+    page = admin("/admin/imports").page
+    # 204: the browser stays where it is, as on a page that it brings back from its memory.
+    page.route("**/admin/imports", lambda route: route.fulfill(status=204))
+    for button in ("true", "false"):
+        with page.expect_request(lambda request: request.method == "POST"):
+            page.click(f"button[name=dry_run][value={button}]")
+        expect(page.locator("input[name=dry_run]")).to_have_count(0)
+        page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")

@@ -6,9 +6,11 @@ import json
 import logging
 import re
 from datetime import timedelta
+from html import unescape
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
@@ -35,8 +37,8 @@ def client_of(engine: Engine, shop: WebShop, **options: Any) -> FlaskClient:
 
 
 @pytest.fixture
-def client(web_engine: Engine, web_shop: WebShop) -> FlaskClient:
-    return client_of(web_engine, web_shop)
+def client(web_engine: Engine, web_shop: WebShop, tmp_path: Path) -> FlaskClient:
+    return client_of(web_engine, web_shop, home=tmp_path)
 
 
 @pytest.fixture
@@ -88,6 +90,13 @@ def test_it_does_without_the_shoppers_page(client: FlaskClient) -> None:
         ("2001:db8::7", {}, 403),
         ("127.0.0.1", {"X-Forwarded-For": "203.0.113.5"}, 403),
         ("127.0.0.1", {"Forwarded": "for=203.0.113.5"}, 403),
+        ("127.0.0.1", {"X-Forwarded-Proto": "https"}, 403),
+        ("127.0.0.1", {"Host": "127.0.0.1:8000"}, 200),
+        ("127.0.0.1", {"Host": "[::1]:8000"}, 200),
+        ("127.0.0.1", {"Host": "shop.localhost"}, 200),
+        ("127.0.0.1", {"Host": "shop.example"}, 403),
+        ("127.0.0.1", {"Host": "127.0.0.1.shop.example:8000"}, 403),
+        ("127.0.0.1", {"Host": "192.168.0.7:8000"}, 403),
     ],
 )
 def test_opened_for_this_machine_it_answers_no_other(
@@ -147,6 +156,17 @@ def test_wrong_keys_count_against_the_limits(web_engine: Engine, web_shop: WebSh
     assert codes[0] == 401 and codes[-1] == 429
 
 
+def test_who_has_guessed_too_often_waits_with_the_right_key_too(
+    web_engine: Engine, web_shop: WebShop, key: str
+) -> None:
+    client = client_of(web_engine, web_shop, limit_per_address=5)
+    client.environ_base["REMOTE_ADDR"] = "203.0.113.61"
+    for _ in range(12):  # a minute may end in between
+        log_in(client, "pk_admin_guess")
+    answer = log_in(client, key)
+    assert answer.status_code == 429 and "Set-Cookie" not in answer.headers
+
+
 # What a login is good for, and how it ends
 
 
@@ -184,6 +204,16 @@ def test_it_ends_unused_and_at_last_in_any_case(client: FlaskClient, key: str, w
     assert timedelta(hours=1) < LONGEST
     logins(web_engine, "expires_at = now()")
     assert not is_in(client)
+
+
+def test_a_login_that_may_lie_unused_for_a_minute_does_not_end_while_it_is_used(
+    web_engine: Engine, web_shop: WebShop, key: str
+) -> None:
+    client = client_of(web_engine, web_shop, admin_idle_minutes=1)
+    log_in(client, key)
+    for _ in range(3):
+        logins(web_engine, "seen_at = seen_at - interval '30 seconds'")
+        assert is_in(client)
 
 
 def test_a_page_that_asks_by_itself_keeps_no_login_alive(client: FlaskClient, key: str, web_engine: Engine) -> None:
@@ -294,6 +324,59 @@ def test_a_form_sent_after_the_login_ended_is_kept_and_carried_out(
     assert is_in(client)
     assert "Oat &amp; &#34;Rye&#34; &lt;b&gt;" in client.get("/admin/products/kept-1").text
     assert client.post("/admin/products/kept-1/delete", headers=HERE).status_code == 303
+
+
+@pytest.mark.parametrize("sku", ["A#1", "50%", "B%41", "초코 우유", "a&b=c+d;e"])
+def test_a_form_goes_to_the_product_it_was_for_whatever_its_sku(client: FlaskClient, sku: str) -> None:
+    address = f"/admin/products/{quote(sku, safe='')}"
+    asked = client.post(f"{address}/delete?x=%23", headers=HERE, content_type=FORM)
+    goal = re.search(r'action="([^"]+)"', asked.text)
+    assert goal is not None and unescape(goal[1]).endswith("/delete?x=%23")
+    path = urlsplit(unescape(goal[1])).path
+    assert unquote(path) == f"/admin/products/{sku}/delete"
+    led = client.get(address).location
+    assert unquote(parse_qs(urlsplit(led).query)["next"][0]) == f"/admin/products/{sku}"
+    assert not {"#", " "} & set(parse_qs(urlsplit(led).query)["next"][0])
+
+
+def test_photos_sent_after_the_login_ended_lead_back_to_their_product(client: FlaskClient, key: str) -> None:
+    body = {"photo": (BytesIO(b"\xff\xd8"), "front.jpg")}
+    asked = client.post("/admin/products/any-1/photos", data=body, headers=HERE, content_type="multipart/form-data")
+    goal = re.search(r'action="([^"]+)"', asked.text)
+    assert asked.status_code == 401 and goal is not None
+    entered = client.post(unescape(goal[1]), data={"admin_key": key}, headers=HERE)
+    assert client.get(entered.location).location == "/admin/products/any-1#photos"
+
+
+def test_what_was_typed_survives_its_products_end(client: FlaskClient, key: str) -> None:
+    log_in(client, key)
+    client.post("/admin/new-product", data={"sku": "gone-1", "name": "Before"}, headers=HERE)
+    page = client.get("/admin/products/gone-1").text
+    etag = re.search(r'name="etag" value="([^"]+)"', page)
+    assert etag is not None
+    assert client.post("/admin/products/gone-1/delete", headers=HERE).status_code == 303
+    for price in ("1.20", "cheap"):
+        typed = {"etag": unescape(etag[1]), "name": "After", "price": price}
+        answer = client.post("/admin/products/gone-1", data=typed, headers=HERE)
+        assert answer.status_code == 409 and "Someone deleted this product" in answer.text
+        assert 'action="/admin/new-product"' in answer.text
+        assert all(f'value="{value}"' in answer.text for value in ("gone-1", "After", price))
+
+
+def test_what_was_typed_survives_a_limit(web_engine: Engine, web_shop: WebShop, key: str) -> None:
+    client = client_of(web_engine, web_shop, limit_per_address=3)
+    client.environ_base["REMOTE_ADDR"] = "203.0.113.62"
+    log_in(client, key)
+    typed = {"kind": "nothing", "folds": "7"}
+    answers = [client.post("/admin/jobs", data=typed, headers=HERE) for _ in range(8)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused and all('name="folds" value="7"' in answer.text for answer in refused)
+
+
+def test_an_address_that_names_what_no_database_holds_is_no_page(client: FlaskClient, key: str) -> None:
+    log_in(client, key)
+    assert client.get("/admin/products/a%00").status_code == 404
+    assert client.post("/admin/products/a/photos/%00/remove", headers=HERE).status_code == 404
 
 
 def test_files_are_not_read_for_strangers(client: FlaskClient) -> None:
