@@ -1,13 +1,23 @@
-"""The dashboard in a browser, logged in."""
+"""The dashboard over HTTP, and in a browser, logged in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
+from sqlalchemy import Engine
 
+from app.config import Settings
+from app.factory import create_app
+from app.services.access import AccessService
+from app.wiring import assemble
+from tests.app.api.world import KnnLoader
 from tests.app.web.conftest import Service, Visit, Visitor
+from tests.app.web.shop import WebShop
 
 Admin = Callable[..., Visit]
 LOOKS = {
@@ -15,6 +25,23 @@ LOOKS = {
     "desktop-dark-ko": ("desktop", "dark", "ko-KR"),
 }
 """Both sizes, both languages, light and dark, in two visits."""
+
+
+def client_of(engine: Engine, shop: WebShop, **options: Any) -> FlaskClient:
+    """A client of the service with its dashboard and without the shopper's page."""
+    settings = Settings(**{"admin_web": "open", **options})
+    return create_app(assemble(settings, engine, KnnLoader(engine, shop.shop.space_id))).test_client()
+
+
+@pytest.fixture
+def client(web_engine: Engine, web_shop: WebShop, tmp_path: Path) -> FlaskClient:
+    return client_of(web_engine, web_shop, home=tmp_path)
+
+
+@pytest.fixture
+def key(web_engine: Engine) -> str:
+    """An admin key of this test alone."""
+    return AccessService(web_engine, 60).create_key("admin", "gate").key
 
 
 def show_key(page: Page, key: str) -> None:
