@@ -159,8 +159,8 @@ def load_backbone(
     runtime: ``openvino``; ``tensorflow`` gives an object with the same members on TensorFlow.
     threads, streams: see ``OpenVinoBackbone``.
     :raise WeightsNotFound, BackboneNotReady: see ``find_backbone``.
-    :raise BackboneError: a file is missing or its SHA-256 differs from the manifest.
-    :raise UsageError: another runtime, or ``tensorflow`` for 8 bits.
+    :raise BackboneError: a file is missing or its SHA-256 differs from the manifest; ``tensorflow`` for 8 bits.
+    :raise UsageError: another runtime.
     """
     return _load(find_backbone(source, home), runtime, threads, streams)
 
@@ -171,7 +171,7 @@ def _load(prepared: PreparedBackbone, runtime: Runtime, threads: int, streams: i
         kind, network = OpenVinoBackbone, prepared.folder / IR_FILES[0]
     elif runtime == "tensorflow":
         if prepared.space.in_eight_bits:
-            raise UsageError(
+            raise BackboneError(
                 f"space {prepared.space.identifier} is one of 8 bits ({prepared.space.weights}), which the runtime "
                 "openvino alone computes: set PICKTURE_RUNTIME=openvino"
             )

@@ -15,7 +15,7 @@ from models.backbone.prepare import prepare_backbone
 from models.backbone.preprocessing import normalise
 from models.backbone.store import find_backbone, load_backbone, load_space
 from models.backbone.weights import resolve_weights
-from models.errors import BackboneNotReady, UsageError, WeightsNotFound
+from models.errors import BackboneError, BackboneNotReady, WeightsNotFound
 from models.values import UInt8
 from tests.contracts.backbone import sample_inputs
 from tests.contracts.tiny_backbone import prepare_tiny_backbone
@@ -98,7 +98,7 @@ def test_it_is_found_by_its_space_and_not_taken_for_float32(int8_home: Path) -> 
 
 
 def test_tensorflow_does_not_compute_it(int8_home: Path) -> None:
-    with pytest.raises(UsageError, match="PICKTURE_RUNTIME=openvino"):
+    with pytest.raises(BackboneError, match="PICKTURE_RUNTIME=openvino"):
         load_backbone("embedded+int8", int8_home, "tensorflow")
 
 
