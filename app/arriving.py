@@ -22,6 +22,8 @@ _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,15})[ \t]*\r$", re.IGNORECAS
 _CODED = re.compile(rb"^transfer-encoding:", re.IGNORECASE | re.MULTILINE)
 _CATALOGUE = re.compile(rb"POST (?:/v1)?/admin/imports[ ?]")
 """The routes whose bodies may be larger than memory; who may not send them is refused before they are read."""
+_SEARCH = re.compile(rb"POST /v1/search[ ?]")
+_FROM_A_PAGE = re.compile(rb"^origin:", re.IGNORECASE | re.MULTILINE)
 
 
 class Received(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
@@ -68,7 +70,8 @@ class Arriving:
     """A request on its way in. began: monotonic seconds of its first byte, or of waiting for it.
 
     total: bytes of head and body once the head is there; None where the body comes in chunks.
-    chunk_at: where the next chunk's size stands.
+    chunk_at: where the next chunk's size stands. direct: the body need not be waited for. is_search: a search, and not
+    a web page's, to which only the application can tell that it may read the answer (CORS).
     """
 
     conn: Any
@@ -78,6 +81,7 @@ class Arriving:
     total: int | None = None
     chunk_at: int = 0
     direct: bool = False
+    is_search: bool = False
 
     def find_head(self, longest_body: int) -> bytes | None:
         """The head, once all of it is there, after noting what it says of the body."""
@@ -87,6 +91,7 @@ class Arriving:
         self.head = self.chunk_at = end + 4
         head = bytes(self.data[: self.head])
         lengths = _LENGTH.findall(head)
+        self.is_search = _SEARCH.match(head) is not None and _FROM_A_PAGE.search(head) is None
         if _CODED.search(head):
             self.direct = _CATALOGUE.match(head) is not None
         else:

@@ -136,9 +136,18 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             slowest = next((arriving for arriving in self.arriving.values() if arriving.data), None)
             if slowest is None:
                 return
-            self._refuse(slowest, 503)
+            self._refuse(
+                slowest,
+                503,
+                "more is being uploaded than there is memory for, and this upload is the slowest; try again",
+            )
 
     def _hand_over(self, arriving: Arriving) -> None:
+        """Give the request a thread; a search for which there is no place is refused before it costs one."""
+        if arriving.is_search and self.wsgi.extensions["pickture"].admission.is_full:
+            self.wsgi.extensions["pickture_metrics"].refused.inc()
+            self._refuse(arriving, 503, "more searches are in work than the service admits; try again in a moment")
+            return
         conn = arriving.conn
         self._leave(arriving)
         _wake_after(conn.sock, 1)
@@ -187,13 +196,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self.continued.discard(conn)
         self.direct.discard(conn)
 
-    def _refuse(self, arriving: Arriving, status: int) -> None:
+    def _refuse(self, arriving: Arriving, status: int, detail: str) -> None:
         self._leave(arriving)
         metrics = self.wsgi.extensions.get("pickture_metrics")
         if metrics is not None:  # the application never hears of it
-            metrics.requests.labels("other", "unmatched", str(status)).inc()
+            route = ("POST", "/v1/search") if arriving.is_search else ("other", "unmatched")
+            metrics.requests.labels(*route, str(status)).inc()
         with suppress(OSError):
-            arriving.conn.sock.send(_refusal(status, self.upload_s))
+            arriving.conn.sock.send(_refusal(status, detail))
         self._release(arriving.conn)
         self._linger(arriving.conn)
 
@@ -243,7 +253,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
                     self._leave(arriving)
                     self._drop(arriving.conn)
             elif waited_s > (self.upload_s if arriving.head else HEAD_S):
-                self._refuse(arriving, 408)
+                late = f"the request took longer than {self.upload_s:.0f} s to come, or its head than {HEAD_S:.0f} s"
+                self._refuse(arriving, 408, late)
         for conn, until in list(self.lingering.items()):
             if now > until:
                 self._end_lingering(conn)
@@ -255,14 +266,10 @@ def _wake_after(sock: socket.socket, count: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
 
-def _refusal(status: int, upload_s: float) -> bytes:
-    """A whole answer, with the body that every failure has."""
-    if status == 408:
-        code, title = HTTP_CODES[status], "Request Timeout"
-        detail = f"the request took longer than {upload_s:.0f} s to come, or its head longer than {HEAD_S:.0f} s"
-    else:
-        code, title = Overloaded.code, row_for(Overloaded).title
-        detail = "more is being uploaded than there is memory for, and this upload is the slowest; try again"
+def _refusal(status: int, detail: str) -> bytes:
+    """A whole answer, with the body that every failure has. status: 408 or 503."""
+    refused = row_for(Overloaded)
+    code, title = (HTTP_CODES[status], "Request Timeout") if status == 408 else (Overloaded.code, refused.title)
     request_id = str(uuid4())
     problem = {
         "type": "about:blank",

@@ -256,14 +256,23 @@ class Admission:
 
     def __init__(self, places: int) -> None:
         self.places = places
-        self._free = threading.BoundedSemaphore(places)
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a search that came at this moment would be refused."""
+        return self._taken >= self.places
 
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Take a place for the length of the block. :raise Overloaded: none is free."""
-        if not self._free.acquire(blocking=False):
-            raise Overloaded(f"{self.places} searches are already in work; try again in a moment")
+        with self._lock:
+            if self.is_full:
+                raise Overloaded(f"{self.places} searches are already in work; try again in a moment")
+            self._taken += 1
         try:
             yield
         finally:
-            self._free.release()
+            with self._lock:
+                self._taken -= 1

@@ -11,13 +11,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
+from sqlalchemy import text
 
+from app.store.database import make_engine
 from tests.app.api.gunicorn_app import SPACE_SETTING
 from tests.app.api.test_gunicorn import DEADLINE_S, running, wait_for
 from tests.app.api.world import Shop
@@ -115,6 +118,44 @@ def test_more_stalled_uploads_than_threads_hold_nobody_up(service: Service) -> N
         status, _, body = answer_of(slow[-1])
         assert status == 200
         assert json.loads(body)["candidates"][0]["product"]["sku"] == "cap"
+
+
+def counted(service: Service, name: str) -> float:
+    """A metric without labels."""
+    [line] = [
+        line
+        for line in requests.get(f"{service.url}/metrics", timeout=DEADLINE_S).text.splitlines()
+        if line.startswith(f"{name} ")
+    ]
+    return float(line.split()[1])
+
+
+def test_a_full_house_refuses_a_search_that_has_come_without_giving_it_a_thread(
+    service: Service, service_database_url: str
+) -> None:
+    refused = counted(service, "pickture_searches_refused_total")
+    database = make_engine(service_database_url)
+    with ThreadPoolExecutor(1) as phone:
+        with database.begin() as connection:
+            connection.execute(text("LOCK TABLE queries"))  # nobody's answer can be remembered
+            in_work = phone.submit(service.search)
+            give_up = time.monotonic() + DEADLINE_S
+            while counted(service, "pickture_searches_in_work") < 1:
+                assert time.monotonic() < give_up
+            answer = service.search()
+            assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+            assert answer.json()["code"] == "overloaded" and "places" not in answer.text
+            form = service.form()
+            with closing(service.connect()) as sock:
+                sock.sendall(service.head(f"Content-Length: {len(form)}\r\nOrigin: https://shop.example\r\n") + form)
+                status, headers, body = answer_of(sock)
+            # A page's search is refused as well, by the application, which knows the headers that pages need.
+            assert status == 503 and json.loads(body)["code"] == "overloaded"
+            assert "content-security-policy" in headers
+        assert in_work.result().status_code == 200
+    database.dispose()
+    assert counted(service, "pickture_searches_refused_total") == refused + 2
+    assert service.search().status_code == 200
 
 
 def test_when_memory_is_short_the_slowest_upload_goes_and_not_the_newest(service: Service) -> None:
