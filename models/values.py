@@ -64,7 +64,7 @@ class Photo:
 
     pixels: uint8 (height, width, 3), RGB order, sRGB, upright (orientation applied), opaque.
         May have been decoded at a reduced scale; never smaller than needed for ``INPUT_SIZE``
-        unless the photo itself is smaller.
+        unless the photo itself is smaller. Or fitted for the network: (299, 299, 3).
     content_hash: SHA-256 of the bytes that came, 64 hex digits.
     format: ``jpeg``, ``png``, ``webp`` or ``heic``, as sniffed.
     source_width, source_height: pixels of the upright photo before any reduction.

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 
 from models.errors import PhotoError, PhotoTooLarge, PhotoUndecodable
@@ -45,6 +46,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries them
+    cv2.setNumThreads(1)  # there is a decoder a core
     gc.freeze()  # what is imported stays shared with the decoders
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
@@ -92,7 +94,13 @@ def _obey(order: dict[str, Any], memory: int) -> dict[str, Any]:
         if order["full_size"]:
             facts, pixels = {}, np.ascontiguousarray(open_upright(data, limits), dtype=np.uint8)
         else:
-            photo = read_photo(data, limits, with_advice=order["with_advice"], content_hash=order["content_hash"])
+            photo = read_photo(
+                data,
+                limits,
+                with_advice=order["with_advice"],
+                content_hash=order["content_hash"],
+                fit=order["fit"],
+            )
             pixels = photo.pixels
             facts = {
                 "format": photo.format,

@@ -157,6 +157,7 @@ class Nursery:
             # glibc: keep what a photo took for the next one, instead of giving it back and faulting it in anew.
             "MALLOC_MMAP_THRESHOLD_": str(_ALLOCATED_BYTES),
             "MALLOC_TRIM_THRESHOLD_": str(2 * _ALLOCATED_BYTES),
+            "MALLOC_ARENA_MAX": "1",  # a second thread's own would stay outside of both, and count as 128 MiB
         }
         with theirs:
             self._process = subprocess.Popen(

@@ -55,6 +55,7 @@ class Decodes(Protocol):
         *,
         with_advice: bool = True,
         content_hash: str | None = None,
+        fit: bool = False,
         deadline: Deadline | None = None,
     ) -> Photo:
         """As ``models.photo.read_photo``. :raise DeadlineExceeded: there was no answer by then."""
@@ -83,10 +84,11 @@ class DecodesHere:
         *,
         with_advice: bool = True,
         content_hash: str | None = None,
+        fit: bool = False,
         deadline: Deadline | None = None,
     ) -> Photo:
         """See ``Decodes``; what has begun is not ended by the deadline."""
-        return read_photo(data, limits, with_advice=with_advice, content_hash=content_hash)
+        return read_photo(data, limits, with_advice=with_advice, content_hash=content_hash, fit=fit)
 
     def open_upright(self, data: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Image.Image:
         """See ``Decodes``."""
@@ -156,6 +158,7 @@ class DecoderPool:
         *,
         with_advice: bool = True,
         content_hash: str | None = None,
+        fit: bool = False,
         deadline: Deadline | None = None,
     ) -> Photo:
         """As ``models.photo.read_photo``, in another process.
@@ -164,7 +167,7 @@ class DecoderPool:
         :raise DeadlineExceeded: there was no answer by then; the decoder that was at it has been ended.
         """
         content_hash = content_hash or hashlib.sha256(data).hexdigest()
-        order = {"full_size": False, "with_advice": with_advice, "content_hash": content_hash}
+        order = {"full_size": False, "with_advice": with_advice, "content_hash": content_hash, "fit": fit}
         facts, pixels = self._decode(order, data, limits, deadline)
         pixels.setflags(write=False)
         return Photo(

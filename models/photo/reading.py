@@ -9,16 +9,18 @@ Pillow's is read or changed.
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from augment.geometry import resize_square
 from models.errors import PhotoEmpty, PhotoTooLarge, UsageError
 from models.photo.advice import advise
 from models.photo.colour import to_srgb
 from models.photo.formats import OpenedPhoto, decoding, open_header, sniff_format
-from models.values import INPUT_SIZE, Photo, UInt8
+from models.values import INPUT_SIZE, Advice, Photo, UInt8
 
 MEBIBYTE = 1024 * 1024
 
@@ -79,6 +81,7 @@ def read_photo(
     *,
     with_advice: bool = True,
     content_hash: str | None = None,
+    fit: bool = False,
 ) -> Photo:
     """Decode one photo for recognition.
 
@@ -86,6 +89,8 @@ def read_photo(
         told by content, never by name.
     with_advice: also look for hints to the shopper (``models.photo.advice.advise``).
     content_hash: SHA-256 of ``data`` in hex, from a caller who has it already.
+    fit: with pixels (299, 299, 3), as ``models.backbone.preprocessing.fit_input`` makes them of the others, meanwhile
+        looking for hints on another core.
     Returns a ``Photo`` whose pixels are uint8 (height, width, 3), RGB, sRGB, upright, opaque (white
     shows through transparency), C-contiguous and read-only; equal bytes give equal pixels.
 
@@ -100,17 +105,27 @@ def read_photo(
     :raise PhotoDamaged: it cannot be decoded to its end.
     """
     upright, opened = _decode(data, limits, limits.decode_edge)
-    pixels = _frozen_pixels(upright)
     width, height = opened.size
     if opened.swaps_edges:
         width, height = height, width
+
+    def hints() -> tuple[Advice, ...]:
+        return advise(upright, width, height) if with_advice else ()
+
+    if fit:
+        with ThreadPoolExecutor(1) as beside:
+            looking = beside.submit(hints)
+            pixels = _frozen(resize_square(np.asarray(upright), INPUT_SIZE))
+            advice = looking.result()
+    else:
+        pixels, advice = _frozen(np.ascontiguousarray(upright, dtype=np.uint8)), hints()
     return Photo(
         pixels=pixels,
         content_hash=content_hash or hashlib.sha256(data).hexdigest(),
         format=opened.format,
         source_width=width,
         source_height=height,
-        advice=advise(upright, width, height) if with_advice else (),
+        advice=advice,
     )
 
 
@@ -150,8 +165,7 @@ def _reduction(size: tuple[int, int], edge: int) -> int:
     return max(1, min(max(size) // edge, min(size) // INPUT_SIZE))
 
 
-def _frozen_pixels(image: Image.Image) -> UInt8:
-    pixels = np.ascontiguousarray(image, dtype=np.uint8)
+def _frozen(pixels: UInt8) -> UInt8:
     pixels.setflags(write=False)
     return pixels
 

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from models.backbone.preprocessing import fit_input
 from models.errors import (
     DeadlineExceeded,
     PhotoDamaged,
@@ -104,6 +105,20 @@ def test_a_photo_is_the_same_as_decoded_here(shared_pool: DecoderPool, name: str
     assert (there.content_hash, there.format, there.advice) == (here.content_hash, here.format, here.advice)
     assert (there.source_width, there.source_height) == (here.source_width, here.source_height)
     assert np.array_equal(np.asarray(shared_pool.open_upright(data)), np.asarray(open_upright(data)))
+
+
+@pytest.mark.parametrize("name", sorted(sample_files()))
+def test_a_fitted_photo_is_what_the_network_would_make_of_it(shared_pool: DecoderPool, name: str) -> None:
+    data = sample_files()[name]
+    whole, fitted = read_photo(data), shared_pool.read_photo(data, fit=True)
+    assert np.array_equal(fitted.pixels, fit_input(whole.pixels)) and not fitted.pixels.flags.writeable
+    assert np.array_equal(fit_input(fitted.pixels), fitted.pixels)
+    assert (fitted.advice, fitted.source_width, fitted.source_height) == (
+        whole.advice,
+        whole.source_width,
+        whole.source_height,
+    )
+    assert shared_pool.read_photo(data, fit=True, with_advice=False).advice == ()
 
 
 def test_limits_and_wishes_travel_along(shared_pool: DecoderPool) -> None:

@@ -318,7 +318,7 @@ def test_pillow_s_own_settings_are_left_alone() -> None:
 def test_intake_loads_nothing_heavy_and_heic_only_on_demand() -> None:
     code = (
         "import sys, models.photo; "
-        "print(sorted({'tensorflow','keras','albumentations','cv2','flask','pi_heif'} & set(sys.modules)))"
+        "print(sorted({'tensorflow','keras','albumentations','flask','pi_heif'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
