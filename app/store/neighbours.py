@@ -9,7 +9,8 @@ these are ranked again by exact distance on the raw 2,048, and each label counts
 Where that gives fewer labels than asked for (many photos of few labels), it looks four times as far, up to
 ``FARTHEST`` photos. Where that is not enough either, or the index runs out of photos before (a narrow filter,
 a small memory), every photo that passes the filter is compared exactly. So fewer than ``k`` labels come back
-only where no more exist.
+only where no more exist. A memory of at most ``NEAREST`` photos is compared exactly from the second query on: the
+index would have to give all of them.
 
 Distances are Euclidean between the query at full precision and the stored vector at half precision
 (relative rounding 2**-11), computed by PostgreSQL in float32.
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Engine
@@ -40,13 +41,14 @@ WIDEN = 4
 FARTHEST = NEAREST * WIDEN**2
 
 _EXACTLY = """
-SELECT label, min(raw::vector <-> %(query)s::vector) AS distance
+SELECT label, min(raw::vector <-> %(query)s::vector) AS distance, sum(count(*)) OVER () AS photos
 FROM (
     SELECT label, raw FROM reference_vectors
     WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
     UNION ALL
     SELECT label, raw FROM reviewed_vectors
     WHERE space_id = %(space_id)s AND (%(labels)s::text[] IS NULL OR label = ANY(%(labels)s))
+    LIMIT %(most)s
 ) AS photos
 GROUP BY label ORDER BY distance, label COLLATE "C" LIMIT %(k)s
 """
@@ -99,6 +101,7 @@ class PgNeighbours:
         self.space_id = space_id
         self.project = project
         self.exact = exact
+        self._is_small = False
 
     def nearest(
         self, vectors: Float32, k: int = TOP_K, within: frozenset[str] | None = None
@@ -121,9 +124,12 @@ class PgNeighbours:
             for place, query in enumerate(queries):
                 parameters = {**given, "query": _literal(query)}
                 if shadows is None:
-                    found.append(_exactly(connection, parameters))
-                else:
-                    found.append(_nearest(connection, {**parameters, "shadow": _literal(shadows[place])}))
+                    found.append(_exactly(connection, parameters).labels)
+                    continue
+                few = self._few(connection, parameters) if within is None else None
+                if few is None:
+                    few = self._nearest(connection, {**parameters, "shadow": _literal(shadows[place])})
+                found.append(few)
         return found
 
     def nearest_photo(self, vector: Float32, label: str) -> Float32 | None:
@@ -139,26 +145,44 @@ class PgNeighbours:
             found = connection.exec_driver_sql(_NEAREST_PHOTO, given).scalar()
         return None if found is None else np.array(json.loads(found), dtype=np.float32)
 
+    def _few(self, connection: Connection, parameters: dict[str, Any]) -> list[tuple[str, float]] | None:
+        """All photos compared, where the last query found few and there still are; else None."""
+        if not self._is_small:
+            return None
+        found = _exactly(connection, parameters, NEAREST + 1)
+        self._is_small = found.photos <= NEAREST
+        return found.labels if self._is_small else None
 
-def _nearest(connection: Connection, parameters: dict[str, Any]) -> list[tuple[str, float]]:
-    """Through the index, wider where needed, exactly where the index cannot tell."""
-    labels, k = parameters["labels"], parameters["k"]
-    enough = k if labels is None else min(k, len(labels))
-    count = NEAREST
-    while count <= FARTHEST:
-        rows = connection.exec_driver_sql(_THROUGH_INDEX, {**parameters, "count": count}).all()
-        seen = rows[0][2] if rows else 0
-        if seen < count:
-            break  # the indexes had no more to give
-        if len(rows) >= enough:
-            return [(label, distance) for label, distance, _ in rows]
-        count *= WIDEN
-    return _exactly(connection, parameters)
+    def _nearest(self, connection: Connection, parameters: dict[str, Any]) -> list[tuple[str, float]]:
+        """Through the index, wider where needed, exactly where the index cannot tell."""
+        labels, k = parameters["labels"], parameters["k"]
+        enough = k if labels is None else min(k, len(labels))
+        count = NEAREST
+        while count <= FARTHEST:
+            rows = connection.exec_driver_sql(_THROUGH_INDEX, {**parameters, "count": count}).all()
+            seen = rows[0][2] if rows else 0
+            if seen < count:
+                break  # the indexes had no more to give
+            if len(rows) >= enough:
+                return [(label, distance) for label, distance, _ in rows]
+            count *= WIDEN
+        found = _exactly(connection, parameters)
+        if labels is None:
+            self._is_small = found.photos <= NEAREST
+        return found.labels
 
 
-def _exactly(connection: Connection, parameters: dict[str, Any]) -> list[tuple[str, float]]:
-    rows = connection.exec_driver_sql(_EXACTLY, parameters)
-    return [(label, distance) for label, distance in rows]
+class _Compared(NamedTuple):
+    """photos: that were compared."""
+
+    labels: list[tuple[str, float]]
+    photos: int
+
+
+def _exactly(connection: Connection, parameters: dict[str, Any], most: int | None = None) -> _Compared:
+    """most: photos to compare, whichever they are; None for all."""
+    rows = connection.exec_driver_sql(_EXACTLY, {**parameters, "most": most}).all()
+    return _Compared([(label, distance) for label, distance, _ in rows], int(rows[0][2]) if rows else 0)
 
 
 def _literal(vector: Float32) -> str:

@@ -8,7 +8,7 @@ from itertools import count
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, Engine, delete, select, text, update
+from sqlalchemy import Connection, Engine, delete, event, select, text, update
 from sqlalchemy.orm import Session
 
 from app.store import neighbours
@@ -148,6 +148,37 @@ def test_a_new_photo_counts_at_once_and_a_deleted_one_no_more(session: Session) 
     assert newcomer not in {label for label, _ in memory.nearest(query, 8)[0]}
     session.execute(delete(Product).where(Product.id == photos[0][1]))
     assert len(session.scalars(select(ReferenceVector.image_id)).all()) == len(photos) - 1
+
+
+def test_a_memory_known_to_be_small_is_compared_exactly_until_it_has_grown(session: Session) -> None:
+    vectors, labels = clustered(np.random.default_rng(8), labels=30, photos=8)
+    few = 40
+    space, _ = remember(session, vectors[:few], labels[:few])
+    memory = PgNeighbours(session.connection(), space, PROJECT)
+    through_index: list[bool] = []
+
+    def asked(query: Float32, known: int) -> list[bool]:
+        through_index.clear()
+        truth = brute_force(vectors[:known], labels[:known], query)
+        assert_right(memory.nearest(query[None])[0], truth, 5)
+        return list(through_index)
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        through_index.append("hnsw" in statement)
+
+    event.listen(session.connection(), "before_cursor_execute", note)
+    assert asked(vectors[0], few) == [True, False]  # the index had no more to give
+    assert asked(vectors[1], few) == [False]
+    narrow = frozenset(labels[:3])
+    assert {label for label, _ in memory.nearest(vectors[:1], 5, narrow)[0]} == narrow
+    further = [
+        (*place, label, vector)
+        for place, label, vector in zip(add_photos(session, labels[few:]), labels[few:], vectors[few:], strict=True)
+    ]
+    put_vectors(session, space, further, PROJECT)
+    assert len(vectors) > neighbours.NEAREST
+    assert asked(vectors[200], len(vectors))[:2] == [False, True]
+    assert asked(vectors[3], len(vectors))[0] is True
 
 
 def test_from_an_engine_it_sees_what_was_committed(engine: Engine, session: Session) -> None:
