@@ -55,6 +55,28 @@ def network(xml: Path) -> dict[str, Any]:
     return {"batch_1": _quantiles(spent), "grid": grid, "best": best, "cores": everything}
 
 
+def beside(xml: Path, cell: Sequence[int], paths: Sequence[Path]) -> dict[str, float]:
+    """What the yardsticks are at this moment: a machine shared with others is not as fast now as a minute ago.
+
+    cell: batch, streams and threads of the best rate. Seconds, not minutes: fewer tries than ``network``'s.
+    """
+    from models.backbone.openvino_loader import load_openvino
+
+    openvino = load_openvino()
+    core, everything = openvino.Core(), cores()
+    batch, streams, threads = cell
+    alone = _compiled(core, xml, streams=1, threads=everything)
+    spent = _milliseconds(alone.create_infer_request, _batch(1))
+    rate = _rate(openvino, _compiled(core, xml, streams=streams, threads=threads), batch)
+    decoded = decode(paths)["pillow"]
+    return {
+        "batch_1_ms": _quantiles(spent)["p50_ms"],
+        "images_a_second": rate,
+        "decode_ms": decoded["p50_ms"],
+        "decode_core_ms": decoded["core_ms"],
+    }
+
+
 def _compiled(core: Any, xml: Path, *, streams: int, threads: int) -> Any:
     options = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": threads}
     return core.compile_model(str(xml), "CPU", options)
@@ -160,7 +182,16 @@ def _quantiles(spent: Sequence[float]) -> dict[str, float]:
     }
 
 
+def main(arguments: Sequence[str]) -> None:
+    """``network XML``, ``decode PHOTO...``, ``naive PHOTO...`` or ``beside XML BATCH STREAMS THREADS PHOTO...``."""
+    what, *rest = arguments
+    if what == "beside":
+        found = beside(Path(rest[0]), [int(word) for word in rest[1:4]], [Path(word) for word in rest[4:]])
+    else:
+        given = [Path(word) for word in rest]
+        found = network(given[0]) if what == "network" else decode(given) if what == "decode" else naive(given)
+    print(json.dumps(found))
+
+
 if __name__ == "__main__":
-    what, *rest = sys.argv[1:]
-    given = [Path(word) for word in rest]
-    print(json.dumps(network(given[0]) if what == "network" else decode(given) if what == "decode" else naive(given)))
+    main(sys.argv[1:])

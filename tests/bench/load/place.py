@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import requests
@@ -22,8 +22,10 @@ from app.config import Settings
 from tests.bench.admin import Admin
 from tests.bench.installation import ROOT, START_S, BenchFailed, Installation, wait_for
 from tests.bench.load.clients import NUMBERS_A_LOAD, Load, run_load
-from tests.bench.load.judging import Row, client_core_ms, speeds
+from tests.bench.load.judging import Row, speeds
 from tests.bench.load.photos import Size, cached_photos
+
+Measured = TypeVar("Measured")
 
 CURRENCY = "EUR"
 SEARCH_PLACES_KEPT_FREE = 2
@@ -31,6 +33,24 @@ _TRAIN = ("train", "--without-variants")
 _SHORT_S, _LONG_S = 8.0, 20.0
 _CROWD = 16
 _CROWD_PROCESSES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """The bare network and bare decoding around a measurement: the mean of just before and just after it.
+
+    batch_1_ms: one image on all cores. images_a_second: the best cell of the grid. decode_ms, decode_core_ms: a photo.
+    """
+
+    batch_1_ms: float
+    images_a_second: float
+    decode_ms: float
+    decode_core_ms: float
+
+    @classmethod
+    def between(cls, before: Mapping[str, float], after: Mapping[str, float]) -> Yardstick:
+        """Of two measurements by ``bare.beside``."""
+        return cls(**{name: round((before[name] + after[name]) / 2, 2) for name in before})
 
 
 @dataclass(eq=False)
@@ -139,9 +159,18 @@ class Place:
         """Milliseconds of one client; the service runs."""
         return self._once(f"single {size}", lambda: speeds(self.load(size, clients=1).answered()))
 
-    def crowd(self, size: Size) -> Load:
+    def crowd(self, size: Size, seconds: float | None = None) -> Load:
         """16 clients who never stop; the service runs."""
-        return self._once(f"crowd {size}", lambda: self.load(size, clients=_CROWD, processes=_CROWD_PROCESSES))
+        return self.load(size, clients=_CROWD, processes=_CROWD_PROCESSES, seconds=seconds)
+
+    def around(self, size: Size, measure: Callable[[], Measured]) -> tuple[Measured, Yardstick]:
+        """What ``measure`` finds, and the yardsticks around it; the service is idle while they are taken."""
+        best = self.network()["best"]
+        cell = [str(best[name]) for name in ("batch", "streams", "threads")]
+        given = [self._known["xml"], *cell, *self.photos(size)]
+        before = self._alone("beside", given)
+        found = measure()
+        return found, Yardstick.between(before, self._alone("beside", given))
 
     def load(
         self,
@@ -192,18 +221,14 @@ class Place:
 
     def known(self) -> dict[str, Any]:
         """Everything measured once, as plain values."""
-        kept = {name: value for name, value in self._known.items() if isinstance(value, dict)}
-        for name, value in self._known.items():
-            if isinstance(value, Load):
-                kept[name] = {"rate": value.rate, "client_core_ms": client_core_ms(value), **speeds(value.answered())}
-        return kept
+        return {name: value for name, value in self._known.items() if isinstance(value, dict)}
 
     def _once(self, name: str, measure: Callable[[], Any]) -> Any:
         if name not in self._known:
             self._known[name] = measure()
         return self._known[name]
 
-    def _alone(self, what: str, paths: Sequence[Path]) -> dict[str, Any]:
+    def _alone(self, what: str, paths: Sequence[Path | str]) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, "-m", "tests.bench.load.bare", what, *map(str, paths)],
             cwd=ROOT,
