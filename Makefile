@@ -6,6 +6,8 @@ RUN := $(BIN)/python -m app
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 # OpenBLAS waits actively; on shared cores more threads are far slower (docs/decisions/0006-svm-solver.md).
 export OPENBLAS_NUM_THREADS ?= 1
+# Where it is set, every process compiles anew what it imports: seconds a start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 

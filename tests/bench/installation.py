@@ -64,7 +64,9 @@ class Installation:
     @property
     def environment(self) -> dict[str, str]:
         """Of every command and of the service."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PICKTURE_", "PROM"))}
+        # Python's compiled modules are kept, as everywhere outside of such measurements.
+        left_out = ("PICKTURE_", "PROM", "PYTHONDONTWRITEBYTECODE")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         place = {"PICKTURE_HOME": str(self.home), "PICKTURE_PORT": str(self.port), "PICKTURE_HOST": "127.0.0.1"}
         return {**inherited, **place, **self._settings}
 
