@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session as DbSession
 
 from app.errors import CategoryNotFound, RequestInvalid
 from app.services.access import Principal
-from app.services.intake import Crop, Intake
+from app.services.intake import Crop, Intake, Look
 from app.services.serving import Recognizes, Served, ServedModel
 from app.store import answers, history, kept
 from app.store.database import transaction
@@ -108,15 +108,16 @@ class SearchService:
 
         Returns the query's id beside the answer. Raises as ``recognize``.
         """
-        found = self.recognize(request)
-        query_id = uuid4()
+        seen = self._see(request)
+        query_id, photo_hash = uuid4(), seen.look.content_hash
         if request.keep_photo:
             with transaction(self._engine) as session:
-                kept.announce(session, found.photo_hash)
+                kept.announce(session, photo_hash)
         with transaction(self._engine) as session:
             if request.keep_photo:
-                history.lock_photo(session, found.photo_hash)
+                history.lock_photo(session, photo_hash)
                 self._media.put(request.photo)
+            found = _recognition(session, seen)
             history.add_query(
                 session,
                 history.NewQuery(
@@ -127,7 +128,7 @@ class SearchService:
                     calibrated=found.calibrated,
                     candidates=[_remembered(candidate) for candidate in found.candidates],
                     category=request.category,
-                    photo_hash=found.photo_hash if request.keep_photo else None,
+                    photo_hash=photo_hash if request.keep_photo else None,
                     cropped=request.crop is not None,
                 ),
             )
@@ -141,6 +142,11 @@ class SearchService:
         :raise CategoryNotFound: no such category.
         :raise BundleError, BackboneError, NotReady: there is no model to answer with.
         """
+        seen = self._see(request)
+        with transaction(self._engine) as session:
+            return _recognition(session, seen)
+
+    def _see(self, request: SearchRequest) -> _Seen:
         if not 1 <= request.top_k <= MAX_TOP_K:
             raise RequestInvalid.of("top_k", f"is {request.top_k}; expected 1 to {MAX_TOP_K}")
         started = time.perf_counter()
@@ -156,23 +162,7 @@ class SearchService:
             withdrawn=served.withdrawn,
             feature_map=look.feature_map,
         )
-        with transaction(self._engine) as session:
-            candidates = _with_products(session, served, answer, request.crop)
-        return Recognition(
-            photo_hash=look.content_hash,
-            verdict=answer.verdict,
-            calibrated=answer.calibrated,
-            advice=answer.advice,
-            candidates=candidates,
-            model_version=answer.model_version,
-            weights=answer.weights,
-            timings_ms={
-                **answer.timings_ms,
-                "decode": look.decode_ms,
-                "network": look.network_ms,
-                "total": (time.perf_counter() - started) * 1000.0,
-            },
-        )
+        return _Seen(started, served, look, answer, request.crop)
 
     def _labels_in(self, category: str) -> frozenset[str]:
         with transaction(self._engine) as session:
@@ -180,6 +170,37 @@ class SearchService:
         if found is None:
             raise CategoryNotFound(f"no category is called {category!r}; GET /v1/categories lists them")
         return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A photo that has been recognised, before the catalogue is asked. started: ``time.perf_counter`` of its coming."""
+
+    started: float
+    served: Served
+    look: Look
+    answer: Answer
+    crop: Crop | None
+
+
+def _recognition(session: DbSession, seen: _Seen) -> Recognition:
+    """With the products of its candidates."""
+    look, answer = seen.look, seen.answer
+    return Recognition(
+        photo_hash=look.content_hash,
+        verdict=answer.verdict,
+        calibrated=answer.calibrated,
+        advice=answer.advice,
+        candidates=_with_products(session, seen.served, answer, seen.crop),
+        model_version=answer.model_version,
+        weights=answer.weights,
+        timings_ms={
+            **answer.timings_ms,
+            "decode": look.decode_ms,
+            "network": look.network_ms,
+            "total": (time.perf_counter() - seen.started) * 1000.0,
+        },
+    )
 
 
 def _with_products(session: DbSession, served: Served, answer: Answer, crop: Crop | None) -> tuple[FoundCandidate, ...]:
