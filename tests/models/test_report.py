@@ -19,7 +19,7 @@ from models.training.crossfit import CrossFit
 from models.training.data import TrainingPhotos
 from models.training.measures import summary
 from models.training.reports.html import write_evaluation_report, write_report
-from models.training.reports.pictures import Thumbnails, confusions, thumbnail
+from models.training.reports.pictures import thumbnail
 from models.training.reports.plots import bottleneck_map
 from models.training.reports.review import review_photos
 from models.training.reports.tables import rejection_curve, voted_photos
@@ -378,25 +378,6 @@ def test_an_evaluation_report_shows_figures_misses_hits_and_leaked_photos(tmp_pa
     assert reader.seen.count("svg") == 1
     assert len(reader.pictures) >= 4
     assert reader.open == []
-
-
-def test_a_confusion_shows_both_labels_where_the_second_has_any_photo() -> None:
-    seen = [
-        judged(truth, 0, says("knn", {first: 0.9, truth: 0.2}), name=digest(truth))
-        for truth, first in (("a", "b"), ("b", "c"))
-    ]
-    asked: list[str] = []
-
-    def load(name: str) -> bytes:
-        asked.append(name)
-        return picture()
-
-    found = confusions(voted_photos(seen, 1), Thumbnails(load))
-    assert [(pair["truth"], pair["named"], bool(pair["photo"]), bool(pair["usual"])) for pair in found] == [
-        ("a", "b", True, True),
-        ("b", "c", True, False),
-    ]
-    assert asked == [photo.content_hash for photo in seen], "each photo is read once"
 
 
 def test_an_evaluation_report_without_a_single_photo(tmp_path: Path) -> None:
