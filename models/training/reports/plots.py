@@ -59,6 +59,7 @@ def learning_curves(histories: Sequence[History]) -> list[str]:
             axes.plot(epochs, [row[0] for row in history], color="#999999", linewidth=1)
             axes.plot(epochs, [row[1] for row in history], linewidth=1.4, label=f"fold {number + 1}")
         axes.set(xlabel="epoch (grey: training)", ylabel="FCN validation loss")
+        axes.locator_params(axis="x", integer=True)
         axes.legend()
 
     def accuracy(axes: Any) -> None:
@@ -67,6 +68,7 @@ def learning_curves(histories: Sequence[History]) -> list[str]:
                 range(1, len(history) + 1), [row[2] for row in history], linewidth=1.4, label=f"fold {number + 1}"
             )
         axes.set(xlabel="epoch", ylabel="FCN validation Top-1", ylim=(0, 1))
+        axes.locator_params(axis="x", integer=True)
         axes.legend(loc="lower right")
 
     return [_svg(losses, (5.6, 4.2)), _svg(accuracy, (5.6, 4.2))]
