@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     reviewed_photo_days: int = Field(
         730, ge=1, le=3650, description="Days that photos accepted for training stay, with their queries."
     )
+    job_days: int = Field(365, ge=1, le=3650, description="Days that jobs stay once they have ended.")
     gate_max_drop: float = Field(
         0.02, ge=0, le=1, description="Share of the hold-out photos that a retrained model may lose, net."
     )

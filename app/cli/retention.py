@@ -1,4 +1,4 @@
-"""``python -m app retention``: remove what shoppers sent when its time is over."""
+"""``python -m app retention``: remove what shoppers sent, and old jobs, when their time is over."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from app.store.database import open_database, require_current
 @click.option("--dry-run", is_flag=True, help="Say how many searches are due; remove nothing.")
 @json_option
 def command(dry_run: bool, as_json: bool) -> None:
-    """Remove searches older than PICKTURE_QUERY_DAYS with their picks and kept photos, and accepted photos older than
-    PICKTURE_REVIEWED_PHOTO_DAYS. A worker does the same every hour.
+    """Remove searches older than PICKTURE_QUERY_DAYS with their picks and kept photos, accepted photos older than
+    PICKTURE_REVIEWED_PHOTO_DAYS, and jobs that ended PICKTURE_JOB_DAYS ago or before. A worker does so every hour.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = Settings.from_env()

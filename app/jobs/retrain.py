@@ -116,7 +116,7 @@ def _classifiers(
         if (done := _done(engine, bundles, job_id)) is not None:
             return done
         material = gather(settings, engine, media, variants, options.train.folds, told.say)
-        bundle = made_bundle(bundles, material, options.train, told.say, job_id)
+        bundle = made_bundle(engine, bundles, material, options.train, told.say, job_id)
         gate = _settled(
             engine,
             bundles,

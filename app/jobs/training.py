@@ -24,6 +24,7 @@ from app.jobs.bottlenecks import VARIANT_SEED, CatalogueImage
 from app.jobs.far_foreign import far_foreign_vectors
 from app.jobs.material import Material, gather
 from app.jobs.outbox import fill_space, published_when_complete
+from app.store import jobs
 from app.store.bundles import BundleStore, Gate, NewBundle, new_version
 from app.store.database import transaction
 from app.store.media import MediaStore
@@ -89,7 +90,7 @@ def train_and_publish(
         if job_id is not None and (done := recorded(engine, bundles, job_id)) is not None:
             return done[0]
         material = gather(settings, engine, media, options.variants, options.folds, say)
-        bundle = made_bundle(bundles, material, options, say, job_id)
+        bundle = made_bundle(engine, bundles, material, options, say, job_id)
         new = NewBundle(bundle.version, material.space_id, bundle.manifest_sha256, bundle.metrics, job_id)
 
         def publish(session: Session) -> None:
@@ -127,6 +128,7 @@ def recorded(engine: Engine, bundles: BundleStore, job_id: UUID) -> tuple[TrainR
 
 
 def made_bundle(
+    engine: Engine,
     bundles: BundleStore,
     material: Material,
     options: TrainOptions,
@@ -138,6 +140,7 @@ def made_bundle(
     The caller holds ``training.lock``.
     """
     bundles.remove_leftovers()
+    _remove_orphans(engine, bundles, say)
     for folder in bundles.folders_of_job(job_id) if job_id is not None else ():
         with suppress(BundleError):  # one of other weights, or damaged since, is made again under another name
             bundle = Bundle.load(folder)
@@ -147,6 +150,13 @@ def made_bundle(
     trained = _trained(material, options, say)
     say("writing the bundle and its report")
     return Bundle.load(_write(bundles, material, trained, options.variants, job_id))
+
+
+def _remove_orphans(engine: Engine, bundles: BundleStore, say: Callable[[str], None]) -> None:
+    with transaction(engine) as session:
+        gone = bundles.remove_orphans(session, jobs.active_ids(session))
+    if gone:
+        say(f"removed bundles that were written and never recorded: {', '.join(gone)}")
 
 
 def _trained(material: Material, options: TrainOptions, say: Callable[[str], None]) -> Trained:

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 class Removed:
     """Numbers of what was removed. photos: from the media store; others still refer to the rest.
 
-    stray_photos: from the media store, too; the searches that they were to be kept for never came to be.
+    stray_photos: from the media store, too; the searches that they were to be kept for never came to be. jobs: that
+    ended long ago.
     """
 
     queries: int = 0
@@ -30,6 +31,7 @@ class Removed:
     reviewed_photos: int = 0
     photos: int = 0
     stray_photos: int = 0
+    jobs: int = 0
 
     def __add__(self, other: Removed) -> Removed:
         return Removed(
@@ -39,6 +41,7 @@ class Removed:
             self.reviewed_photos + other.reviewed_photos,
             self.photos + other.photos,
             self.stray_photos + other.stray_photos,
+            self.jobs + other.jobs,
         )
 
 

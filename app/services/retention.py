@@ -1,4 +1,4 @@
-"""Retention: what shoppers sent is removed when its time is over."""
+"""Retention: what shoppers sent is removed when its time is over, and so are jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.config import Settings
 from app.errors import DatabaseError
 from app.services.forgetting import Removed, remove_queries, remove_strays
-from app.store import history, kept
+from app.store import history, jobs, kept
 from app.store.database import transaction
 from app.store.media import MediaStore
 
@@ -29,23 +29,26 @@ STRAY_AGE = timedelta(days=1)
 
 class Retention:
     """Removes queries, with all that came of them, after ``query_days``; after ``reviewed_photo_days`` where training
-    takes their photo.
+    takes their photo. And jobs, ``job_days`` after their end.
 
     Any number of processes may work at once: each leaves to the others what they have begun.
     """
 
-    def __init__(self, engine: Engine, media: MediaStore, query_days: int, reviewed_photo_days: int) -> None:
+    def __init__(
+        self, engine: Engine, media: MediaStore, query_days: int, reviewed_photo_days: int, job_days: int
+    ) -> None:
         self._engine = engine
         self._media = media
         self._plain = timedelta(days=query_days)
         # A photo that training takes is never removed before one that it does not take.
         self._reviewed = timedelta(days=max(query_days, reviewed_photo_days))
+        self._jobs = timedelta(days=job_days)
 
     @classmethod
     def of(cls, settings: Settings, engine: Engine) -> Retention:
         """As the operator has set it."""
         media = MediaStore(settings.media_url or settings.home / "media")
-        return cls(engine, media, settings.query_days, settings.reviewed_photo_days)
+        return cls(engine, media, settings.query_days, settings.reviewed_photo_days, settings.job_days)
 
     def due(self) -> int:
         """How many queries are to be removed."""
@@ -74,6 +77,8 @@ class Retention:
                 break
             removed += batch
         removed += self._remove_strays(now - STRAY_AGE)
+        with transaction(self._engine) as session:
+            removed += Removed(jobs=jobs.remove_ended(session, now - self._jobs))
         if removed != Removed():
             told = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in asdict(removed).items())
             log.info("retention removed %s", told)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -25,6 +25,9 @@ from models.errors import BundleNotFound, UsageError
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('pickture.champion'))"
+
+ORPHAN_AGE = timedelta(days=1)
+"""How long a folder without a row is left alone: an operator may be restoring folders before the database."""
 
 Decision = Literal["promoted", "refused", "kept"]
 """``kept``: nothing speaks against it, but nobody wanted it served by itself."""
@@ -149,6 +152,27 @@ class BundleStore:
         """Remove folders whose writing was cut off. The caller is the only one who writes (``training.lock``)."""
         for path in self.folder.glob(".*"):
             shutil.rmtree(path, ignore_errors=True)
+
+    def remove_orphans(self, session: Session, working: Collection[UUID]) -> list[str]:
+        """Remove finished folders without a row, written more than ``ORPHAN_AGE`` ago; returns their versions.
+
+        Who made them ended between writing and recording and did not come back, so that nobody can ever serve them.
+        working: jobs that have not ended: what they wrote they go on with. The caller is the only one who writes.
+        """
+        recorded = set(session.scalars(select(Bundle.version)))
+        awaited = tuple(f"-{short_name(job_id)}" for job_id in working)
+        latest = (datetime.now(UTC) - ORPHAN_AGE).timestamp()
+        orphans = [
+            path
+            for path in sorted(self.folder.glob("*"))
+            if _VERSION.fullmatch(path.name)
+            and path.name not in recorded
+            and not path.name.endswith(awaited)
+            and path.stat().st_mtime < latest
+        ]
+        for path in orphans:
+            shutil.rmtree(path, ignore_errors=True)
+        return [path.name for path in orphans]
 
     def champion(self, session: Session) -> Bundle | None:
         """The served version, or None before the first publication."""

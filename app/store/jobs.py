@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -178,6 +178,12 @@ def is_filling(session: Session) -> bool:
 def is_active(session: Session, job_id: UUID) -> bool:
     """Whether a job waits or runs."""
     return session.scalar(select(Job.id).where(Job.id == job_id, Job.state.in_(ACTIVE))) is not None
+
+
+def remove_ended(session: Session, before: datetime) -> int:
+    """Forget the jobs that ended before then; returns how many. Those that followed one stay, without its id."""
+    gone = delete(Job).where(Job.state.not_in(ACTIVE), Job.finished_at < before).returning(Job.id)
+    return len(session.execute(gone).all())
 
 
 def keeps_files(session: Session, job_id: UUID) -> bool:

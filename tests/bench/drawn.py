@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from augment.render import RenderedProduct, render_phone_photo, render_view
+from augment.render import FailureKind, RenderedProduct, render_phone_photo, render_view
 
 _WORKERS = 2
 """Processes that draw; the measured service needs the machine too."""
@@ -30,10 +30,15 @@ def studio_photo(product: RenderedProduct, view: int) -> bytes:
     return jpeg(render_view(product, view))
 
 
-def phone_photos(products: Sequence[RenderedProduct], seed: int, count: int) -> list[list[bytes]]:
-    """``count`` phone photos of each product, with another product in the picture; no two of one seed are alike."""
+def phone_photos(
+    products: Sequence[RenderedProduct], seed: int, count: int, shots: Sequence[str] = (FailureKind.NONE,)
+) -> list[list[bytes]]:
+    """``count`` phone photos of each product, with another product in the picture; no two of one seed are alike.
+
+    shots: kinds of failure that the photos of a product go through in turn, each product from another one on.
+    """
     tasks = [
-        (product, products[(place + 1 + turn) % len(products)], seed + turn)
+        (product, products[(place + 1 + turn) % len(products)], seed + turn, shots[(place + turn) % len(shots)])
         for place, product in enumerate(products)
         for turn in range(count)
     ]
@@ -43,10 +48,12 @@ def phone_photos(products: Sequence[RenderedProduct], seed: int, count: int) -> 
     return [photos[start : start + count] for start in range(0, len(photos), count)]
 
 
-def _phone_photo(task: tuple[RenderedProduct, RenderedProduct, int]) -> bytes:
-    product, neighbour, seed = task
+def _phone_photo(task: tuple[RenderedProduct, RenderedProduct, int, str]) -> bytes:
+    product, neighbour, seed, shot = task
     family = product.family
-    return jpeg(render_phone_photo(product, seed, camera=family, backgrounds=family, distractors=(neighbour,)))
+    return jpeg(
+        render_phone_photo(product, seed, camera=family, backgrounds=family, distractors=(neighbour,), failure=shot)
+    )
 
 
 def another(photo: bytes, rng: np.random.Generator) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from tests.bench.shop import Shop
 from tests.bench.shoppers import Phone
 
 PICKS_A_PHONE = 5
+MISTAKEN_EVERY = 20
+"""Of honest picks, one so often names the best wrong candidate: the shopper took it for the right one."""
+
 FALL_BOUND = 0.01
 """Share of the test photos that a poisoned batch may cost, net, beside what chance explains."""
 
@@ -31,11 +35,13 @@ _PAGE = 100
 class Batch:
     """Review items that one run of picks led to.
 
-    picks: how many were sent and acknowledged. items: the review's, by query id. flagged: ids of those with a flag.
-    flags: how many items have which. accepted: by the reviewer. refused: how many were not, by code.
+    picks: how many were sent and acknowledged. wrong: of them, how many named another product than the photo shows.
+    items: the review's. flagged: of them, how many have a flag. flags: how many items have which. accepted: by the
+    reviewer. refused: how many were not, by code.
     """
 
     picks: int
+    wrong: int
     items: int
     flagged: int
     flags: dict[str, int]
@@ -46,6 +52,7 @@ class Batch:
         """As plain values."""
         return {
             "picks": self.picks,
+            "wrong": self.wrong,
             "items": self.items,
             "flagged": self.flagged,
             "flags": self.flags,
@@ -54,42 +61,49 @@ class Batch:
         }
 
 
-def unseen(products: Sequence[RenderedProduct], each: int) -> list[tuple[bytes, str]]:
+def unseen(shop: Shop, each: int) -> list[tuple[bytes, str]]:
     """Test photos, ``each`` of every product, that nobody picks and nothing is trained on."""
-    return _labelled(products, phone_photos(products, _TEST_SEED, each))
+    return _labelled(shop.products, phone_photos(shop.products, _TEST_SEED, each, shop.shots))
 
 
 def honest_picks(shop: Shop, count: int) -> tuple[Batch, list[str]]:
-    """Picks of the right product, from many phones, all reviewed: in bulk, and one by one where flagged.
+    """Picks of what shoppers take for the right product, from many phones, all reviewed: in bulk, and one by one where
+    flagged, by someone who then sees a mistake.
 
     Returns the batch and the skus that photos were accepted for.
     """
     each = -(-count // len(shop.products))
     shop.say(f"{count} shoppers' photos, picked and reviewed")
-    drawn = phone_photos(shop.products, _PICKED_SEED, each)
+    drawn = phone_photos(shop.products, _PICKED_SEED, each, shop.shots)
     in_turn = [
         (photos[turn], product.sku)
         for turn in range(each)
         for product, photos in zip(shop.products, drawn, strict=True)
     ]
     picked: dict[str, str] = {}
+    mistaken: set[str] = set()
     phone = shop.new_phone(0)
     for number, (photo, sku) in enumerate(in_turn[:count]):
         if number % PICKS_A_PHONE == 0:
             phone = shop.new_phone(1 + number // PICKS_A_PHONE)
-        picked[_picked(phone, photo, lambda candidates, sku=sku: sku)] = sku
+        is_mistaken = number % MISTAKEN_EVERY == MISTAKEN_EVERY - 1
+        query_id = _picked(phone, photo, partial(_best_wrong, sku) if is_mistaken else lambda candidates, sku=sku: sku)
+        picked[query_id] = sku
+        if is_mistaken:
+            mistaken.add(query_id)
     items = _items(shop, set(picked))
-    flags = _flags(items)
     accepted, _ = _accept_in_bulk(shop, list(items))
+    seen_through = (items.keys() & mistaken) - accepted
+    _discard(shop, sorted(seen_through))
     refused: Counter[str] = Counter()
-    for query_id in items.keys() - accepted:
+    for query_id in items.keys() - accepted - seen_through:
         code = _accept(shop, query_id)
         if code is None:
             accepted.add(query_id)
         else:
             refused[code] += 1
-    batch = Batch(len(picked), len(items), sum(map(bool, items.values())), flags, len(accepted), dict(refused))
-    return batch, sorted({picked[query_id] for query_id in accepted})
+    batch = _batch(picked, mistaken, items, accepted, refused)
+    return batch, sorted({picked[query_id] for query_id in accepted - mistaken})
 
 
 def poison(shop: Shop, how: str, number: int, count: int) -> Batch:
@@ -101,23 +115,22 @@ def poison(shop: Shop, how: str, number: int, count: int) -> Batch:
     rng = np.random.default_rng(_POISON_SEED + number)
     skus = [product.sku for product in shop.products]
     each = -(-count // len(shop.products))
-    drawn = _labelled(shop.products, phone_photos(shop.products, _POISON_SEED + 100 * number, each))
+    drawn = _labelled(shop.products, phone_photos(shop.products, _POISON_SEED + 100 * number, each, shop.shots))
     phone = shop.new_phone(10_000 + number)
     picked = set()
     for place in rng.permutation(len(drawn))[:count]:
         photo, sku = drawn[int(place)]
 
         def wrong(candidates: list[str], sku: str = sku) -> str:
-            shown = [candidate for candidate in candidates if candidate != sku]
-            others = [other for other in skus if other != sku and other not in candidates]
-            return shown[0] if how == "careful" and shown else str(rng.choice(others))
+            if how == "careful":
+                return _best_wrong(sku, candidates)
+            return str(rng.choice([other for other in skus if other != sku and other not in candidates]))
 
         picked.add(_picked(phone, photo, wrong))
     items = _items(shop, picked)
-    flags = _flags(items)
     accepted, refused = _accept_in_bulk(shop, list(items))
     _discard(shop, list(items.keys() - accepted))
-    return Batch(len(picked), len(items), sum(map(bool, items.values())), flags, len(accepted), refused)
+    return _batch(picked, picked, items, accepted, refused)
 
 
 def judge_honest(before: Sequence[bool], after: Sequence[bool]) -> tuple[Paired, Promise]:
@@ -142,17 +155,33 @@ def told(found: Paired) -> str:
     )
 
 
+def _best_wrong(sku: str, candidates: Sequence[str]) -> str:
+    """The first candidate that is not the product shown. Five are shown, so there is one."""
+    return next(candidate for candidate in candidates if candidate != sku)
+
+
+def _batch(
+    picked: Collection[str],
+    wrong: Collection[str],
+    items: Mapping[str, Sequence[str]],
+    accepted: Collection[str],
+    refused: Mapping[str, int],
+) -> Batch:
+    flags = dict(Counter(code for codes in items.values() for code in codes))
+    return Batch(
+        len(picked), len(wrong), len(items), sum(map(bool, items.values())), flags, len(accepted), dict(refused)
+    )
+
+
 def _labelled(products: Sequence[RenderedProduct], drawn: Sequence[Sequence[bytes]]) -> list[tuple[bytes, str]]:
     return [(photo, product.sku) for product, photos in zip(products, drawn, strict=True) for photo in photos]
 
 
 def _picked(phone: Phone, photo: bytes, choose: Any) -> str:
     """Search with consent and pick; the query's id. :raise BenchFailed: the service did not take it."""
-    found = phone.search(photo, keep=True)
-    if found.status != 200:
-        raise BenchFailed(f"a search with consent was answered {found.status}")
-    query_id = str(found.body["query_id"])
-    said = phone.pick(query_id, choose([c["product"]["sku"] for c in found.body["candidates"]]))
+    found = phone.search_patiently(photo, keep=True)
+    query_id = str(found["query_id"])
+    said = phone.pick(query_id, choose([c["product"]["sku"] for c in found["candidates"]]))
     if said.status != 200:
         raise BenchFailed(f"a pick was answered {said.status}")
     return query_id
@@ -169,10 +198,6 @@ def _items(shop: Shop, wanted: set[str]) -> dict[str, list[str]]:
         cursor = page["next_cursor"]
         if cursor is None:
             return found
-
-
-def _flags(items: dict[str, list[str]]) -> dict[str, int]:
-    return dict(Counter(code for codes in items.values() for code in codes))
 
 
 def _accept_in_bulk(shop: Shop, ids: list[str]) -> tuple[set[str], dict[str, int]]:

@@ -1,4 +1,4 @@
-"""The demonstration's shop, drawn, imported, served by several processes and trained once, for measurements on it."""
+"""A drawn shop, imported, served by several processes and trained once, for measurements on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import text
 
-from app.cli.demo.shop import FAMILY, demo_products, write_catalogue
+from app.cli.demo.shop import FAMILY, write_catalogue
 from augment.render import RenderedProduct
 from models.backbone.preprocessing import fit_input
 from models.backbone.store import load_backbone
@@ -22,7 +22,7 @@ from models.classifiers.exact import ExactNeighbours
 from models.photo import PhotoLimits, read_photo
 from models.values import TOP_K, Float32
 from tests.bench.admin import Admin
-from tests.bench.installation import START_S, BenchFailed, Installation, wait_for
+from tests.bench.installation import START_S, Installation, wait_for
 from tests.bench.shoppers import Journal, Phone
 
 PROCESSES = 2
@@ -40,12 +40,17 @@ _ASKING = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shop:
-    """A served shop. products: of the catalogue. phone: of the one who measures; its searches are in ``journal``."""
+    """A served shop.
+
+    products: of the catalogue. shots: how its shoppers' photos come out, see ``drawn.phone_photos``. phone: of the one
+    who measures; its searches are in ``journal``.
+    """
 
     place: Installation
     admin: Admin
     app_key: str
     products: Sequence[RenderedProduct]
+    shots: Sequence[str]
     journal: Journal
     phone: Phone
     say: Callable[[str], None]
@@ -86,21 +91,19 @@ class Shop:
         """
 
         def ask(item: tuple[bytes, str]) -> bool:
-            found = self.phone.search(item[0])
-            if found.status != 200:
-                raise BenchFailed(f"a search was answered {found.status}")
-            return [candidate["label"] for candidate in found.body["candidates"][:1]] == [item[1]]
+            found = self.phone.search_patiently(item[0])
+            return [candidate["label"] for candidate in found["candidates"][:1]] == [item[1]]
 
         with ThreadPoolExecutor(_ASKING) as pool:
             return list(pool.map(ask, photos))
 
 
 @contextmanager
-def open_shop(out: Path, labels: int, say: Callable[[str], None]) -> Iterator[Shop]:
-    """Draw, import, serve and train; in a temporary state folder, which is gone after the block."""
-    log = out / "retrain-service.log"
+def open_shop(
+    log: Path, products: Sequence[RenderedProduct], shots: Sequence[str], say: Callable[[str], None]
+) -> Iterator[Shop]:
+    """Draw, import, serve and train; in a temporary state folder, which is gone after the block. log: the service's."""
     log.unlink(missing_ok=True)
-    products = demo_products()[0][:labels]
     with tempfile.TemporaryDirectory(prefix="pickture-bench-") as folder:
         home = Path(folder) / "home"
         home.mkdir()
@@ -116,7 +119,7 @@ def open_shop(out: Path, labels: int, say: Callable[[str], None]) -> Iterator[Sh
             admin.succeeded(admin.retrain())
             wait_for(place.ready, START_S, "the service to be ready")
             phone = Phone(place.url, keys["app"], journal, "10.255.0.1")
-            yield Shop(place, admin, keys["app"], products, journal, phone, say)
+            yield Shop(place, admin, keys["app"], products, shots, journal, phone, say)
 
 
 class PlainKnn:

@@ -15,6 +15,7 @@ import numpy as np
 import requests
 
 from tests.bench.drawn import another
+from tests.bench.installation import BenchFailed
 from tests.bench.judging import answer_fault, code_of
 
 _TIMEOUT_S = 60.0
@@ -23,6 +24,10 @@ _REST_S = 0.5
 
 _SICK_REST_S = 0.5
 """After an error."""
+
+_TRIES = 5
+_WAIT_S = 3.0
+"""Between two tries of a patient shopper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,21 @@ class Phone:
         return self._ask(
             "kept search" if keep else "search", "/v1/search", files={"photo": ("a.jpg", photo)}, data=form
         )
+
+    def search_patiently(self, photo: bytes, *, keep: bool = False) -> dict[str, Any]:
+        """As ``search``, some times over where the service is full or gone for a moment; what it found.
+
+        :raise BenchFailed: it did not answer.
+        """
+        for _ in range(_TRIES):
+            found = self.search(photo, keep=keep)
+            if found.status == 200:
+                body: dict[str, Any] = found.body
+                return body
+            if found.status not in (0, 503):
+                break
+            time.sleep(_WAIT_S)
+        raise BenchFailed(f"a search was answered {found.status}")
 
     def pick(self, query_id: str, sku: str) -> Answer:
         """Say which product it was."""

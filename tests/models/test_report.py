@@ -335,6 +335,7 @@ def test_a_training_report_where_the_backbone_has_seen_everything(tmp_path: Path
     assert "no honest figure can be given" in text
     assert "8 in all, which flatters" in text
     assert text.count("<td>knn</td>") == 1
+    assert "Worst confusions" not in text and "Misses" not in text and "Hits" not in text
     assert "nan" not in re.sub(r"data:[^\"]*", "", text).lower()
     assert reader.open == []
 

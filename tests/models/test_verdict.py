@@ -191,7 +191,9 @@ def test_below_the_data_limit_the_prior_judges_and_says_so() -> None:
     assert fit_verdict(known, [], foreign[:few], vote) == VerdictSettings.prior()
     assert fit_verdict([], [], [], vote) == VerdictSettings.prior()
     assert fit_verdict(known, [], foreign, vote).calibrated
-    assert fit_verdict(known[:few], seen("n", 1, 0.9, 3), foreign, vote).calibrated
+    hidden = seen("n", enough, 0.9, 3)
+    assert fit_verdict(known[:few], hidden, foreign, vote) == VerdictSettings.prior(), "the same photos, counted twice"
+    assert fit_verdict(known, hidden, foreign, vote).calibrated
 
 
 def test_a_fitted_verdict_tells_photos_apart_that_differ() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,8 @@ class Confusable:
     """Two labels that are mixed up; ``first`` is the one of which more photos are taken for the other.
 
     as_second: photos of first taken for second; as_first: of second taken for first. first_photos, second_photos:
-    how many photos of each were asked about. first_examples, second_examples: content hashes of such mistakes.
+    how many photos of each were asked about. first_examples, second_examples: content hashes of such mistakes; of a
+    second that was never taken for the first, of photos that were named right, so that both can be shown.
     """
 
     first: str
@@ -63,17 +64,26 @@ class SizeEffect:
 def confusable_labels(answered: Sequence[Answered], least: int = LEAST_CONFUSIONS) -> list[Confusable]:
     """Pairs with at least ``least`` mistakes, most first, then by name."""
     wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
+    right: dict[str, list[str]] = defaultdict(list)
     asked: dict[str, int] = defaultdict(int)
     for photo in answered:
         asked[photo.truth] += 1
+        if photo.named == photo.truth:
+            right[photo.truth].append(photo.content_hash)
         if photo.named is not None and photo.named != photo.truth:
             wrong[photo.truth, photo.named].append(photo.content_hash)
     pairs = {tuple(sorted(pair)) for pair in wrong}
-    found = [_pair(one, other, wrong, asked) for one, other in pairs]
+    found = [_pair(one, other, wrong, right, asked) for one, other in pairs]
     return sorted((p for p in found if p.count >= least), key=lambda p: (-p.count, p.first, p.second))
 
 
-def _pair(one: str, other: str, wrong: dict[tuple[str, str], list[str]], asked: dict[str, int]) -> Confusable:
+def _pair(
+    one: str,
+    other: str,
+    wrong: Mapping[tuple[str, str], list[str]],
+    right: Mapping[str, list[str]],
+    asked: Mapping[str, int],
+) -> Confusable:
     if len(wrong.get((other, one), ())) > len(wrong.get((one, other), ())):
         one, other = other, one
     there, back = sorted(wrong.get((one, other), ())), sorted(wrong.get((other, one), ()))
@@ -85,7 +95,7 @@ def _pair(one: str, other: str, wrong: dict[tuple[str, str], list[str]], asked: 
         asked.get(one, 0),
         asked.get(other, 0),
         tuple(there[:EXAMPLES]),
-        tuple(back[:EXAMPLES]),
+        tuple((back or sorted(right.get(other, ())))[:EXAMPLES]),
     )
 
 

@@ -13,7 +13,8 @@ from models.verdict import SIGNS, Verdict, VerdictSettings, signs
 from models.vote import Vote
 
 LEAST_PHOTOS_TO_FIT_VERDICT = 100
-"""Known and foreign photos each; below, ``VerdictSettings.prior()`` is used."""
+"""Known and foreign photos each; below, ``VerdictSettings.prior()`` is used. New ones do not count: they are known
+photos asked again with their labels hidden, and the thresholds are chosen without them."""
 
 MAX_FALSE_REJECT = 0.08
 MAX_UNSURE_KNOWN = 0.12
@@ -31,10 +32,10 @@ def fit_verdict(
     The classes weigh the same in total; thresholds come from the photos themselves (two numbers
     from hundreds of photos).
     """
-    inside = _rows([*known, *new], vote)
-    outside = _rows(foreign, vote)
-    if min(len(inside), len(outside)) < LEAST_PHOTOS_TO_FIT_VERDICT:
+    named, outside = _rows(known, vote), _rows(foreign, vote)
+    if min(len(named), len(outside)) < LEAST_PHOTOS_TO_FIT_VERDICT:
         return VerdictSettings.prior()
+    inside = np.concatenate([named, _rows(new, vote)])
     rows = np.concatenate([inside, outside])
     truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
     mean, scale = _moments(rows)
@@ -50,7 +51,7 @@ def fit_verdict(
         calibrated=True,
     )
     judge = Verdict(settings)
-    low, high = choose_thresholds(judge.probabilities(_rows(known, vote)), judge.probabilities(outside))
+    low, high = choose_thresholds(judge.probabilities(named), judge.probabilities(outside))
     return VerdictSettings(settings.mean, settings.scale, settings.coefficients, settings.intercept, low, high, True)
 
 

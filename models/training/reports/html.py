@@ -52,7 +52,8 @@ def write_report(
     trained with, for heat maps beside hits and misses; None shows none.
     """
     metrics = trained.metrics
-    photos = voted_photos(trained.fit.known, metrics["data"]["folds"], trained.seen_by_backbone)
+    asked = voted_photos(trained.fit.known, metrics["data"]["folds"], trained.seen_by_backbone)
+    photos = [photo for photo in asked if photo.photo.content_hash not in trained.seen_by_backbone]
     care = metrics["data_care"]
     suspects = frozenset(item["photo"] for item in care["mislabels"]["photos"])
     show = Thumbnails(load)
@@ -67,7 +68,7 @@ def write_report(
         confusions=confusions(photos, show),
         misses=examples(photos, show, hit=False, heat=heat),
         hits=examples(photos, show, hit=True, heat=heat),
-        reliability=plots.reliability([p for p in photos if p.photo.content_hash not in trained.seen_by_backbone]),
+        reliability=plots.reliability(photos),
         curves=plots.learning_curves(trained.fit.histories),
         rejection=plots.rejection(metrics["verdict"]["curve"], metrics["verdict"]),
         map=plots.bottleneck_map(trained.photos, suspects) if trained.photos is not None else "",
@@ -84,7 +85,13 @@ def page_template(name: str) -> Template:
         loader=PackageLoader("models.training.reports", package_path="templates"),
     )
     environment.filters["percent"] = _percent
+    environment.filters["sentence"] = _sentence
     return environment.get_template(name)
+
+
+def _sentence(words: str) -> str:
+    """With a capital first letter; jinja's ``capitalize`` would make all others small."""
+    return words[:1].upper() + words[1:]
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

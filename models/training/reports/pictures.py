@@ -69,12 +69,16 @@ def thumbnail(load: PhotoLoader, content_hash: str) -> str:
 
 
 def confusions(photos: Sequence[VotedPhoto], show: Thumbnails) -> list[dict[str, Any]]:
-    """The label pairs mixed up most often, each with one photo of either."""
+    """The label pairs mixed up most often, each with a photo that was misread and one of the label it was taken for:
+    one that was named right, if there is any.
+    """
     pairs: Counter[tuple[str, str]] = Counter()
     shown: dict[str, str] = {}
+    of_label: dict[str, str] = {}
     wrong: dict[tuple[str, str], str] = {}
     for photo in photos:
         named = photo.ranked["vote"][:1]
+        of_label.setdefault(photo.truth, photo.photo.content_hash)
         if named == [photo.truth]:
             shown.setdefault(photo.truth, photo.photo.content_hash)
         elif named:
@@ -86,7 +90,7 @@ def confusions(photos: Sequence[VotedPhoto], show: Thumbnails) -> list[dict[str,
             "named": named,
             "count": count,
             "photo": show(wrong[(truth, named)]),
-            "usual": show(shown[named]) if named in shown else None,
+            "usual": show(usual) if (usual := shown.get(named) or of_label.get(named)) else None,
         }
         for (truth, named), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:_CONFUSIONS]
     ]

@@ -22,6 +22,7 @@ MAP_PHOTOS: Final = 1500
 _LEAST_MAP_PHOTOS: Final = 30
 _MAP_DIMENSIONS: Final = 50
 _MAP_NAMES: Final = 30
+_NAME_LENGTH: Final = 24
 _PERPLEXITY: Final = 30.0
 _DRAWABLE: Final = 0x0530
 """The drawing's font knows Latin, Greek and Cyrillic; other letters are left out, as boxes would say no more."""
@@ -58,6 +59,7 @@ def learning_curves(histories: Sequence[History]) -> list[str]:
             axes.plot(epochs, [row[0] for row in history], color="#999999", linewidth=1)
             axes.plot(epochs, [row[1] for row in history], linewidth=1.4, label=f"fold {number + 1}")
         axes.set(xlabel="epoch (grey: training)", ylabel="FCN validation loss")
+        axes.locator_params(axis="x", integer=True)
         axes.legend()
 
     def accuracy(axes: Any) -> None:
@@ -66,6 +68,7 @@ def learning_curves(histories: Sequence[History]) -> list[str]:
                 range(1, len(history) + 1), [row[2] for row in history], linewidth=1.4, label=f"fold {number + 1}"
             )
         axes.set(xlabel="epoch", ylabel="FCN validation Top-1", ylim=(0, 1))
+        axes.locator_params(axis="x", integer=True)
         axes.legend(loc="lower right")
 
     return [_svg(losses, (5.6, 4.2)), _svg(accuracy, (5.6, 4.2))]
@@ -109,12 +112,17 @@ def bottleneck_map(photos: TrainingPhotos, suspects: frozenset[str] = frozenset(
     ringed = np.array([h in suspects for h in drawn.hashes], dtype=bool)
 
     def draw(axes: Any) -> None:
+        from matplotlib.patheffects import withStroke
+
+        halo = [withStroke(linewidth=1.6, foreground="white")]
         shades = np.random.default_rng(seed).permutation(len(names)) / max(len(names), 1)
         axes.scatter(*places.T, c=shades[codes], cmap="hsv", vmin=0.0, vmax=1.0, s=9, linewidths=0)
         axes.scatter(*places[ringed].T, s=42, facecolors="none", edgecolors="#111111", linewidths=0.9)
         for code in np.argsort(-np.bincount(codes), kind="stable")[:_MAP_NAMES]:
-            name = "".join(c if ord(c) < _DRAWABLE else "" for c in names[code])[:24]
-            axes.text(*np.median(places[codes == code], axis=0), name, fontsize=6, ha="center", parse_math=False)
+            name = "".join(c if ord(c) < _DRAWABLE else "" for c in names[code])
+            name = name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
+            place = np.median(places[codes == code], axis=0)
+            axes.text(*place, name, fontsize=6, ha="center", parse_math=False, path_effects=halo)
         axes.set_axis_off()
 
     return "data:image/png;base64," + base64.b64encode(_drawn(draw, (8.6, 6.6), "png", dpi=110)).decode()

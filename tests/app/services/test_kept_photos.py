@@ -44,7 +44,7 @@ def shopper(world: ReviewWorld) -> FlaskClient:
 
 
 def retention(world: ReviewWorld) -> Retention:
-    return Retention(world.engine, world.media, query_days=90, reviewed_photo_days=730)
+    return Retention(world.engine, world.media, query_days=90, reviewed_photo_days=730, job_days=365)
 
 
 def age_kept(world: ReviewWorld, hours: int) -> None:

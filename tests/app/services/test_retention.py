@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from flask.testing import FlaskClient
@@ -19,6 +21,9 @@ from app.config import Settings
 from app.jobs.worker import WorkerTimes, _JobWorker
 from app.services.forgetting import Removed
 from app.services.retention import Retention
+from app.store.database import transaction
+from app.store.job_table import Job
+from app.store.jobs import NewJob, add_job
 from app.store.media import content_hash
 from tests.app.api.review_world import CAP, ReviewWorld, ask, decide, picked, review_world
 
@@ -46,7 +51,7 @@ def shopper(world: ReviewWorld) -> FlaskClient:
 
 def retention(world: ReviewWorld) -> Retention:
     """90 days; 730 where training takes the photo."""
-    return Retention(world.engine, world.media, query_days=90, reviewed_photo_days=730)
+    return Retention(world.engine, world.media, query_days=90, reviewed_photo_days=730, job_days=365)
 
 
 def age(world: ReviewWorld, query_id: str, days: int) -> None:
@@ -102,11 +107,25 @@ def test_a_photo_that_a_younger_query_or_the_catalogue_has_stays(world: ReviewWo
     assert world.media.exists(content_hash(photo)) and world.media.exists(content_hash(own))
 
 
+def test_jobs_go_a_while_after_their_end(world: ReviewWorld, caplog: pytest.LogCaptureFixture) -> None:
+    ended = {days: uuid4() for days in (364, 366)}
+    with transaction(world.engine) as session:
+        for days, job_id in ended.items():
+            assert add_job(session, NewJob(job_id, "bottlenecks", {}, exclusive=True)) is not None
+            job = session.get_one(Job, job_id)
+            job.state, job.finished_at = "succeeded", datetime.now(UTC) - timedelta(days=days)
+    with caplog.at_level("INFO", logger="app.services.retention"):
+        assert retention(world).apply() == Removed(jobs=1)
+    assert "1 jobs" in caplog.text
+    with transaction(world.engine) as session:
+        assert session.get(Job, ended[364]) is not None and session.get(Job, ended[366]) is None
+
+
 def test_reviewed_photos_stay_at_least_as_long_as_others(world: ReviewWorld, shopper: FlaskClient) -> None:
     query_id = picked(shopper, world.photo(CAP), "cap")
     assert decide(world.admin(world.application()), query_id, "accept").status_code == 200
     age(world, query_id, 50)
-    assert Retention(world.engine, world.media, query_days=90, reviewed_photo_days=1).due() == 0
+    assert Retention(world.engine, world.media, query_days=90, reviewed_photo_days=1, job_days=365).due() == 0
 
 
 def test_several_at_once_share_the_work(world: ReviewWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +219,7 @@ def test_the_command_removes_or_only_counts(world: ReviewWorld, shopper: FlaskCl
 
     assert run("--dry-run") == {"due": 1}
     assert run() == {
-        "queries": 1, "picks": 1, "review_items": 1, "reviewed_photos": 0, "photos": 1, "stray_photos": 0
+        "queries": 1, "picks": 1, "review_items": 1, "reviewed_photos": 0, "photos": 1, "stray_photos": 0,
+        "jobs": 0,
     }  # fmt: skip
     assert run("--dry-run") == {"due": 0}

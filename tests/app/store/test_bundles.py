@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -11,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.store.bundles import BundleStore, Gate, NewBundle, new_version
+from app.store.bundles import ORPHAN_AGE, BundleStore, Gate, NewBundle, new_version
 from app.store.spaces import ensure_space
 from app.store.tables import Bundle, Promotion
 from models.errors import BundleNotFound, UsageError
@@ -178,3 +179,19 @@ def test_finished_folders_of_a_job_are_found_by_name_and_cut_off_ones_removed(st
     store.remove_leftovers()
     assert len(list(store.folder.iterdir())) == 4
     assert not [folder for folder in store.folder.iterdir() if folder.name.startswith(".")]
+
+
+def test_old_folders_that_no_row_leads_to_are_removed_and_nothing_else(store: BundleStore, session: Session) -> None:
+    publish(store, session, "v1")
+    moment, ended, working = datetime(2026, 1, 1, tzinfo=UTC), uuid4(), uuid4()
+    orphans = [new_version(moment), new_version(moment, ended)]
+    awaited, young = new_version(moment, working), new_version(datetime.now(UTC))
+    for version in (*orphans, awaited, young, ".cut-off"):
+        (store.folder / version).mkdir()
+    for folder in store.folder.iterdir():
+        if folder.name != young:
+            os.utime(folder, (0, (datetime.now(UTC) - ORPHAN_AGE).timestamp() - 60))
+    assert store.remove_orphans(session, [working]) == orphans
+    assert {folder.name for folder in store.folder.iterdir()} == {"v1", awaited, young, ".cut-off"}
+    assert store.remove_orphans(session, []) == [awaited], "its job has ended meanwhile"
+    assert store.remove_orphans(session, []) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -233,6 +234,28 @@ def test_one_job_a_key_and_idempotency_key(engine: Engine) -> None:
     with transaction(engine) as session:
         found = jobs.find_by_key(session, 1, "monday")
         assert found is not None and found.id == first
+
+
+def test_jobs_that_ended_long_ago_are_forgotten_and_no_others(engine: Engine) -> None:
+    old, young, waiting_job, running = (add(engine, new("import", exclusive=False)) for _ in range(4))
+    follow_up = add(engine, new(exclusive=False, parent_id=old))
+    now = datetime.now(UTC)
+    for job_id, ended in ((old, now - timedelta(days=9)), (young, now - timedelta(days=7))):
+        assert job_id is not None
+        queue_id = start(engine, job_id)
+        with transaction(engine) as session:
+            assert jobs.end(session, job_id, queue_id, Ending("failed", error={"code": "x", "message": "y"}))
+            session.get_one(Job, job_id).finished_at = ended
+    assert running is not None and start(engine, running)
+    with transaction(engine) as session:
+        for job in session.scalars(select(Job).where(Job.finished_at.is_(None))):
+            job.created_at = now - timedelta(days=1000)
+    for expected in (1, 0):
+        with transaction(engine) as session:
+            assert jobs.remove_ended(session, now - timedelta(days=8)) == expected
+    with transaction(engine) as session:
+        assert set(session.scalars(select(Job.id))) == {young, waiting_job, running, follow_up}
+        assert follow_up is not None and session.get_one(Job, follow_up).parent_id is None
 
 
 def test_attempts_of_a_worker_that_was_struck_off_are_its_own_again(engine: Engine) -> None:

@@ -29,6 +29,13 @@ def test_pairs_count_both_ways_and_the_first_is_the_one_taken_for_the_other() ->
     assert [(p.first, p.second) for p in confusable_labels(photos, least=1)] == [("b", "a"), ("c", "a")]
 
 
+def test_a_label_never_taken_for_the_other_is_shown_by_photos_that_were_named_right() -> None:
+    [pair] = confusable_labels([*asked("a", "b", 2), *asked("b", "b", 3), *asked("b", "c")])
+    assert (pair.first, pair.as_first, pair.second_examples) == ("a", 0, ("b>b0", "b>b1"))
+    [pair] = confusable_labels([*asked("a", "b", 2), *asked("b", "c")])
+    assert pair.second_examples == ()
+
+
 def test_equal_pairs_go_by_name_and_unanswered_photos_are_no_confusion() -> None:
     photos = [*asked("d", "c", 2), *asked("b", "a", 2), *asked("x", None, 9)]
     assert [(p.first, p.second, p.count) for p in confusable_labels(photos)] == [("b", "a", 2), ("d", "c", 2)]
