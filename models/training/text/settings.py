@@ -36,7 +36,7 @@ class TextSettings:
     buckets: int = BUCKETS
     embedded: int = 96
     width: int = 256
-    fusion: str = "concatenation"
+    fusion: str = "gated"
     epochs: int = 12
     batch_size: int = 256
     learning_rate: float = 0.002
