@@ -53,6 +53,7 @@ from app.errors import (
     TextNotTrained,
     Unauthorized,
     UploadGone,
+    UploadsFull,
 )
 from models import errors as models_errors
 from models.errors import PicktureError
@@ -101,6 +102,7 @@ TABLE: Mapping[type[PicktureError], Row] = {
     JobRunning: Row(409, "Another training is under way"),
     JobEnded: Row(409, "The job has ended"),
     UploadGone: Row(409, "The uploaded files are gone"),
+    UploadsFull: Row(409, "Too many checked uploads are kept"),
     ReviewDecided: Row(409, "The review item was decided otherwise"),
     ReviewFlagged: Row(409, "The review item has a flag"),
     ReviewLimit: Row(409, "Enough photos from there"),

@@ -8,7 +8,7 @@ PicktureError
 │   └── SpaceMismatch, CatalogueChanged   the version's weights are not prepared; the catalogue changed meanwhile
 ├── ConflictError               the request does not fit what is there now
 │   ├── JobRunning, JobEnded    another job is in the way; this one is over
-│   ├── UploadGone              the files that were checked are not kept any more
+│   ├── UploadGone, UploadsFull the files that were checked are not kept any more; as many are kept as may be
 │   ├── ReviewDecided, ReviewFlagged, ReviewLimit   of an item: decided otherwise; not in bulk; enough of them
 │   ├── TextNotTrained          searching by words needs a training that nobody has done here
 │   ├── ProposalDecided, ProposalOutdated   decided otherwise before; the product says so itself by now
@@ -145,6 +145,12 @@ class UploadGone(ConflictError):
     """The uploaded files that were checked are not kept any more."""
 
     code = "upload_gone"
+
+
+class UploadsFull(ConflictError):
+    """As many checked uploads are kept as may be, by number or by bytes."""
+
+    code = "uploads_full"
 
 
 class ReviewDecided(ConflictError):

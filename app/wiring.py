@@ -62,6 +62,9 @@ from models.values import INPUT_SIZE, Photo
 _THREADS_KEPT_FREE = 2
 """Threads a worker keeps for health checks and small requests when searches fill the rest."""
 
+_IMPORTS_CHECKED = 2
+"""Catalogues of the largest size that may be kept at a time after a check."""
+
 _FEWEST_DECODERS = 2
 """However few the cores: one that hangs must not hold up every photo."""
 
@@ -296,6 +299,6 @@ def assemble(settings: Settings, engine: Engine, loader: Loader | None = None, *
         inspection=Inspection(engine, bundles),
         album=Album(engine),
         spaces=spaces,
-        jobs=JobService(engine, settings.home, cursors),
+        jobs=JobService(engine, settings.home, cursors, _IMPORTS_CHECKED * settings.max_import_bytes),
         observer=observer,
     )

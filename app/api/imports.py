@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from flask import Response, request
@@ -18,7 +18,6 @@ from app.api.resource import resource
 from app.api.security import principal
 from app.errors import RequestInvalid
 from app.services.catalogue.uploads import PLACES
-from app.services.jobs import Asked
 
 api = resource("imports", "/v1/admin", secured=True, admin=True)
 
@@ -38,6 +37,9 @@ class ImportForm(BaseModel):
     strict: bool = Field(False, description="All or nothing: with any row error, write nothing.")
 
 
+_Form = TypeVar("_Form", bound=ImportForm)
+
+
 def _multipart_schema() -> dict[str, Any]:
     schema = ImportForm.model_json_schema()
     files = {name: {"type": "string", "format": "binary", "description": told} for name, told in _FILES.items()}
@@ -55,38 +57,36 @@ def import_catalogue() -> tuple[Response, int]:
 
     The photos it brings are recognisable when the job that follows, of the kind `bottlenecks`, has ended.
     """
-    return accepted(take_import(idempotency_key()))
-
-
-def take_import(key: str | None, *, keep_checked: bool = False) -> Asked:
-    """Take in the catalogue of this request's body and ask for its import.
-
-    keep_checked: whether what is only checked (a dry run) is kept for an import later.
-
-    :raise RequestInvalid: the body is not one. :raise IdempotencyKeyReused, StorageFull: see ``JobService``.
-    """
+    key = idempotency_key()
     job_id = uuid4()
     with container().jobs.spooled(job_id) as folder:
-        form, files = _read(folder)
-        for field, part in files.items():
-            PLACES[field](part)
-        return container().jobs.ask_import(
-            principal(),
-            job_id,
-            dry_run=form.dry_run,
-            strict=form.strict,
-            keep_files=keep_checked and form.dry_run,
-            idempotency_key=key,
+        form = take_catalogue(folder, ImportForm)
+        asked = container().jobs.ask_import(
+            principal(), job_id, dry_run=form.dry_run, strict=form.strict, idempotency_key=key
         )
+    return accepted(asked)
 
 
-def _read(folder: Path) -> tuple[ImportForm, dict[str, Path]]:
+def take_catalogue(folder: Path, rules: type[_Form]) -> _Form:
+    """Take the catalogue of this request's body in, its files to ``folder`` under the names that an import expects.
+
+    rules: of the fields beside the files, which are returned.
+
+    :raise RequestInvalid: the body is not a catalogue.
+    """
+    form, files = _read(folder, rules)
+    for field, part in files.items():
+        PLACES[field](part)
+    return form
+
+
+def _read(folder: Path, rules: type[_Form]) -> tuple[_Form, dict[str, Path]]:
     """Take the body in, files straight to ``folder``: the form, and field -> file."""
     assert isinstance(request._get_current_object(), InMemoryRequest)  # type: ignore[attr-defined]
     request.max_content_length = container().settings.max_import_bytes
     request.spool_folder = folder  # type: ignore[attr-defined]
     try:
-        form = ImportForm.model_validate(request.form.to_dict())
+        form = rules.model_validate(request.form.to_dict())
     except ValidationError as error:
         raise invalid(error) from None
     sent: list[tuple[str, Path]] = []

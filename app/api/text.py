@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.admin_models import REPORT_POLICY
 from app.api.context import container
-from app.api.fields import Name
+from app.api.fields import CategoryLevels, Name
 from app.api.resource import resource
 from app.services.text_models import StopWordState, TextVersion
 
@@ -56,7 +56,7 @@ class StopWordRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    category: str = Field(max_length=800, description='As proposed; "" for names without a category above their own.')
+    category: CategoryLevels = Field(description='As proposed; "" for names without a category above their own.')
     word: Name
     approved: bool = Field(description="False takes an approval back.")
 

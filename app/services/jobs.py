@@ -6,8 +6,8 @@ import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,27 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from app.errors import CursorInvalid, IdempotencyKeyReused, JobEnded, JobNotFound, JobRunning, StorageFull
+from app.errors import (
+    CursorInvalid,
+    IdempotencyKeyReused,
+    JobEnded,
+    JobNotFound,
+    JobRunning,
+    StorageFull,
+    UploadGone,
+    UploadsFull,
+)
 from app.services.access import Principal
-from app.services.catalogue.uploads import digests, is_kept, remove_upload, take_kept, upload_folder
+from app.services.catalogue.uploads import (
+    MOST_CHECKED,
+    digests,
+    is_kept,
+    remove_upload,
+    size_bytes,
+    take_kept,
+    upload_folder,
+    uploaded,
+)
 from app.services.cursors import Cursors
 from app.store import jobs
 from app.store.database import transaction
@@ -35,6 +53,7 @@ STALLED_S = 20.0
 
 _LISTING = "jobs"
 _TRIES = 5
+_ONCE_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +62,14 @@ class Asked:
 
     job: Job
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedUpload:
+    """Files kept, or to be kept, to be imported once they have been checked. job: which checks them."""
+
+    job: Job
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +82,16 @@ class JobPage:
 
 
 class JobService:
-    """Jobs as the administrator sees them."""
+    """Jobs as the administrator sees them.
 
-    def __init__(self, engine: Engine, home: Path, cursors: Cursors) -> None:
+    most_checked_bytes: how much all uploads together may take that are kept once they have been checked.
+    """
+
+    def __init__(self, engine: Engine, home: Path, cursors: Cursors, most_checked_bytes: int) -> None:
         self._engine = engine
         self._home = home
         self._cursors = cursors
+        self.most_checked_bytes = most_checked_bytes
 
     def ask(
         self, caller: Principal, kind: JobKind, payload: Mapping[str, Any], idempotency_key: str | None = None
@@ -82,24 +113,28 @@ class JobService:
         strict: bool,
         keep_files: bool = False,
         idempotency_key: str | None = None,
+        once: str | None = None,
     ) -> Asked:
         """Ask for the import of what ``spooled(job_id)`` holds.
 
-        keep_files: after a dry run, so that ``ask_import_of`` can import them.
+        keep_files: after a dry run, so that ``ask_import_of`` can import them. once: in place of a key, names the form
+        that these files came with: sent twice it makes one job; with other files or answers, as nobody would
+        want to send two gigabytes again for a new form, it makes another.
 
         :raise IdempotencyKeyReused: the key came with another request or other files before.
+        :raise UploadsFull: with ``keep_files``, as many are kept as may be.
         """
         files = digests(upload_folder(self._home, job_id))
         payload = {"dry_run": dry_run, "strict": strict, "files": sorted(files)}
         if keep_files:
             payload["keep_files"] = True
         digest = _digest(["import", payload, files])
-        return self._add(NewJob(job_id, "import", payload, False, caller.key_id, None, idempotency_key, digest))
+        key = idempotency_key if once is None else f"{once}-{digest[:_ONCE_DIGITS]}"
+        new = NewJob(job_id, "import", payload, False, caller.key_id, None, key, digest)
+        return self._add(new, self._require_room if keep_files else None)
 
-    def ask_import_of(
-        self, caller: Principal, checked: UUID, *, strict: bool, idempotency_key: str | None = None
-    ) -> Asked:
-        """Ask for the import of what the job ``checked`` was asked to check, with ``keep_files``.
+    def ask_import_of(self, caller: Principal, checked: UUID, *, strict: bool, once: str | None = None) -> Asked:
+        """Ask for the import of what the job ``checked`` was asked to check, with ``keep_files``. once: as there.
 
         :raise JobNotFound: there is none of this id. :raise UploadGone: its files are not kept, or not any more.
         """
@@ -107,7 +142,27 @@ class JobService:
         job_id = uuid4()
         with self.spooled(job_id) as folder:
             take_kept(self._home, checked, folder)
-            return self.ask_import(caller, job_id, dry_run=False, strict=strict, idempotency_key=idempotency_key)
+            return self.ask_import(caller, job_id, dry_run=False, strict=strict, once=once)
+
+    def checked_uploads(self) -> tuple[CheckedUpload, ...]:
+        """What is kept, or will be, after a check; newest first."""
+        with transaction(self._engine) as session:
+            return self._checked(session)
+
+    def forget_checked(self, job_id: UUID) -> None:
+        """Delete what is kept after the check ``job_id``; a check that has not ended is cancelled.
+
+        :raise JobNotFound: there is none of this id. :raise UploadGone: nothing is kept after that job (any more).
+        """
+        with transaction(self._engine) as session:
+            job = next((upload.job for upload in self._checked(session) if upload.job.id == job_id), None)
+        if job is None:
+            self.job(job_id)
+            raise UploadGone(f"the files of job {job_id} are not kept any more", str(job_id))
+        with suppress(JobEnded):  # a moment ago
+            self.cancel(job_id)
+            return
+        remove_upload(self._home, job_id)
 
     def can_import(self, job: Job) -> bool:
         """Whether ``ask_import_of`` this job would find its files."""
@@ -169,12 +224,29 @@ class JobService:
             remove_upload(self._home, job_id)
         return job
 
-    def _add(self, new: NewJob) -> Asked:
+    def _checked(self, session: Session) -> tuple[CheckedUpload, ...]:
+        found = jobs.list_keeping(session, uploaded(self._home))
+        return tuple(CheckedUpload(job, size_bytes(self._home, job.id)) for job in found)
+
+    def _require_room(self, session: Session) -> None:
+        """:raise UploadsFull: with the job that was just added, more is kept after checks than may be."""
+        kept = self._checked(session)
+        taken = sum(upload.size_bytes for upload in kept)
+        if len(kept) > MOST_CHECKED or taken > self.most_checked_bytes:
+            raise UploadsFull(
+                f"at most {MOST_CHECKED} checked uploads are kept, of {self.most_checked_bytes:,} bytes together; "
+                "import or delete some of those that are there first, or wait: each goes an hour after its check"
+            )
+
+    def _add(self, new: NewJob, check: Callable[[Session], None] | None = None) -> Asked:
+        """check: raises where the job that was just added may not be; it is taken back then."""
         for _ in range(_TRIES):
             with transaction(self._engine) as session:
                 made = jobs.add_job(session, new)
                 if made is not None:
                     session.refresh(made)
+                    if check is not None:
+                        check(session)
                     return Asked(made, True)
                 before = _same_request(session, new)
                 if before is not None:

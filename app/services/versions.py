@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from app.errors import ModelNotFound, SpaceMismatch
+from app.errors import ModelNotFound, PreconditionFailed, SpaceMismatch
 from app.services.spaces import Spaces
 from app.store import outbox
 from app.store.bundles import BundleStore
@@ -54,6 +54,17 @@ class ModelVersion:
     def reason(self) -> str | None:
         """Why it was or was not promoted when it was made, in words; None where nobody was asked."""
         return None if self.gate is None else f"{self.gate['decision']}: {self.gate['reason']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a person saw before deciding. champion: the served version, "" for none; None: nothing was seen.
+
+    before: what a rollback would serve.
+    """
+
+    champion: str | None
+    before: str | None = None
 
 
 class ModelVersions:
@@ -104,34 +115,60 @@ class ModelVersions:
             before = self._bundles.before_champion(session)
             return None if before is None else self._version(session, before)
 
-    def promote(self, version: str) -> ModelVersion:
+    def promote(self, version: str, seen: Seen | None = None) -> ModelVersion:
         """Serve ``version`` from now on; promoting the champion changes nothing.
 
         A version of another space than the served one takes over only when that space lacks no photo. Where it does,
         it is kept complete from now on: promote again when the workers have filled it.
 
+        seen: refuse where yet another version is the champion by now; None asks for no such care.
+
+        :raise PreconditionFailed: it is.
         :raise ModelNotFound: there is none of this name. :raise BundleNotFound: its folder is gone.
         :raise SpaceIncomplete: its space lacks photos.
         :raise SpaceMismatch: its network is not prepared here, or its space was dropped.
         """
         with transaction(self._engine) as session:
             bundle = _require(session, version)
+            self._require_as(session, seen, version)
         self._make_ready(bundle)
         with transaction(self._engine) as session:
+            self._bundles.own_champion(session)
+            self._require_as(session, seen, version)
             return self._version(session, self._bundles.promote(session, version))
 
-    def rollback(self) -> ModelVersion:
+    def rollback(self, seen: Seen | None = None) -> ModelVersion:
         """Serve again what was served before the champion; repeated, it goes further back.
 
+        seen: refuse where that would be another version by now, or from another one; None asks for no such care.
+
+        :raise PreconditionFailed: it would.
         :raise NoEarlierModel: there is nothing to go back to. :raise BundleNotFound: its folder is gone.
         :raise SpaceIncomplete, SpaceMismatch: as for ``promote``.
         """
         with transaction(self._engine) as session:
             before = self._bundles.before_champion(session)
+            self._require_as(session, seen)
         if before is not None:
             self._make_ready(before)
         with transaction(self._engine) as session:
+            self._bundles.own_champion(session)
+            self._require_as(session, seen)
             return self._version(session, self._bundles.rollback(session))
+
+    def _require_as(self, session: Session, seen: Seen | None, wanted: str | None = None) -> None:
+        """wanted: the version to be promoted, which may be the champion already; None for a rollback.
+
+        :raise PreconditionFailed: the champion, or what a rollback would serve, is not what was seen.
+        """
+        if seen is None:
+            return
+        champion, before = self._bundles.champion(session), self._bundles.before_champion(session)
+        served = "" if champion is None else champion.version
+        if served == wanted:
+            return
+        if served != seen.champion or (wanted is None and (before.version if before else "") != (seen.before or "")):
+            raise PreconditionFailed(f"by now the served version is {served or 'none'}; look again, and decide anew")
 
     def _make_ready(self, bundle: Bundle) -> None:
         """Have a space that is to take over kept complete from now on, in a transaction of its own."""

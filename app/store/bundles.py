@@ -178,6 +178,10 @@ class BundleStore:
         """The served version, or None before the first publication."""
         return session.scalar(select(Bundle).where(Bundle.state == "champion"))
 
+    def own_champion(self, session: Session) -> None:
+        """Let nobody else change the champion until this transaction ends."""
+        session.execute(text(_LOCK))
+
     def list_bundles(self, session: Session) -> Sequence[Bundle]:
         """Every version, newest first."""
         return session.scalars(select(Bundle).order_by(Bundle.created_at.desc(), Bundle.version.desc())).all()

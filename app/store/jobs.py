@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, tuple_, update
@@ -35,6 +35,9 @@ PAUSE_AFTER_FAILURE = timedelta(minutes=10)
 """How long a kind of job that workers ask for by themselves rests after one failed."""
 
 _LOCKS: Mapping[str, str] = {"import": "import", "bottlenecks": "bottlenecks", "outbox": "outbox"}
+
+
+_KEEPS: Final = Job.payload["keep_files"].as_boolean() & Job.payload["dry_run"].as_boolean()
 
 
 def lock_of(kind: str) -> str:
@@ -188,8 +191,14 @@ def remove_ended(session: Session, before: datetime) -> int:
 
 def keeps_files(session: Session, job_id: UUID) -> bool:
     """Whether what was uploaded for a job is wanted after its end: it was checked, and may now be imported."""
-    wanted = (Job.state == "succeeded") & Job.payload["keep_files"].as_boolean() & Job.payload["dry_run"].as_boolean()
-    return session.scalar(select(Job.id).where(Job.id == job_id, wanted)) is not None
+    return session.scalar(select(Job.id).where(Job.id == job_id, Job.state == "succeeded", _KEEPS)) is not None
+
+
+def list_keeping(session: Session, among: Collection[UUID]) -> list[Job]:
+    """Those of these jobs whose files are wanted after their end, ended or not; newest first."""
+    states: tuple[JobState, ...] = (*ACTIVE, "succeeded")
+    wanted = (Job.id.in_(among), Job.state.in_(states), _KEEPS)
+    return list(session.scalars(select(Job).where(*wanted).order_by(Job.created_at.desc(), Job.id.desc())))
 
 
 def start_attempt(session: Session, job_id: UUID, queue_id: int) -> Started | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Blueprint, Flask, Response, abort, current_app, g, request, url_for
+from werkzeug.exceptions import HTTPException
 
 from app.errors import Forbidden
 from app.web.assets import STATIC, Assets, package_file
@@ -30,11 +32,15 @@ pages = Blueprint("web", __name__, template_folder="templates")
 
 
 class Site:
-    """The parts that pages share, made once an application."""
+    """The parts that pages share, made once an application.
+
+    catch_alls: endpoints that answer, for addresses at which there is nothing, that there is nothing.
+    """
 
     def __init__(self) -> None:
         self.assets = Assets(STATIC, {name: package_file(*place) for name, place in _VENDOR.items()})
         self.languages = Languages()
+        self.catch_alls: set[str] = set()
 
 
 def init_app(app: Flask) -> None:
@@ -51,9 +57,14 @@ def init_app(app: Flask) -> None:
     )
 
 
+def site_of(app: Flask) -> Site:
+    """The parts of an application."""
+    return cast(Site, app.extensions[EXTENSION])
+
+
 def site() -> Site:
     """The parts of the application that handles this request."""
-    return cast(Site, current_app.extensions[EXTENSION])
+    return site_of(current_app)
 
 
 def site_languages() -> Languages:
@@ -82,9 +93,33 @@ def translate_count(one: str, many: str, count: int) -> str:
 
 
 def address_in_language(tag: str) -> str:
-    """The address of this page in another language; what else the address asks for stays."""
+    """The address of this page in another language; what else the address asks for stays.
+
+    Of a page that answers a form, whose own address may take nothing but forms: the address where the form is.
+    """
     asked = [(name, value) for name, value in request.args.items(multi=True) if name != "lang"]
-    return "?" + urlencode([*asked, ("lang", tag)])
+    place = "" if request.method in ("GET", "HEAD") else quote(_nearest_page(request.path), safe="/")
+    return f"{place}?{urlencode([*asked, ('lang', tag)])}"
+
+
+def methods_of(path: str) -> list[str]:
+    """How a path of this host can be asked for: ``GET``, ``POST``, both or not at all."""
+    addresses = current_app.create_url_adapter(request)
+    assert addresses is not None
+    found = []
+    for method in ("GET", "POST"):
+        with suppress(HTTPException):
+            rule, _ = addresses.match(path, method, return_rule=True)
+            if rule.endpoint not in site().catch_alls:
+                found.append(method)
+    return found
+
+
+def _nearest_page(path: str) -> str:
+    """The path itself, or else the one nearest above it, that there is a page at."""
+    while "GET" not in methods_of(path) and path.strip("/"):
+        path = path.rpartition("/")[0]
+    return path or "/"
 
 
 def asset_url(name: str) -> str:

@@ -48,6 +48,7 @@ EXPECTED = {
     "job_running": 409,
     "job_ended": 409,
     "upload_gone": 409,
+    "uploads_full": 409,
     "review_decided": 409,
     "review_flagged": 409,
     "review_limit": 409,

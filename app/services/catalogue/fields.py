@@ -76,6 +76,8 @@ def _limited(value: str, limit: int) -> str:
 def parse_sku(value: str) -> str:
     """A product number that is safe as the name of a folder on every system."""
     sku = unicodedata.normalize("NFC", value).strip()
+    if not sku:
+        raise ValueError("is empty; every product needs a sku of its own")
     found = sorted(_SKU_FORBIDDEN.intersection(sku))
     if found:
         raise ValueError(f'holds {" ".join(found)}; a sku names a folder, so none of / \\ < > : " | ? * may be in it')

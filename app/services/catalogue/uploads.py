@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from app.errors import RequestInvalid, UploadGone
@@ -28,6 +29,9 @@ ARCHIVE, IMAGES = "archive.zip", "images.zip"
 FORGOTTEN_AFTER_S = 3600.0
 """How old a folder without a job must be before it is taken for a leftover: an upload may still be under way, or
 be kept to be imported once it has been checked."""
+
+MOST_CHECKED: Final = 5
+"""How many uploads may be kept at a time to be imported once they have been checked."""
 
 _WORK = "work"
 _SNIFFED_BYTES = 4096
@@ -118,6 +122,23 @@ def is_kept(home: Path, job_id: UUID) -> bool:
     """Whether the files of a job are still there."""
     folder = upload_folder(home, job_id)
     return folder.is_dir() and any(path.is_file() for path in folder.iterdir())
+
+
+def uploaded(home: Path) -> list[UUID]:
+    """The jobs that have an upload here, and what is being uploaded for jobs to be."""
+    found = []
+    if uploads_folder(home).is_dir():
+        for path in uploads_folder(home).iterdir():
+            with suppress(ValueError):
+                found.append(UUID(path.name))
+    return found
+
+
+def size_bytes(home: Path, job_id: UUID) -> int:
+    """What a job's upload takes, as it came; 0 where it has none (any more)."""
+    with suppress(FileNotFoundError):
+        return sum(path.stat().st_size for path in upload_folder(home, job_id).iterdir() if path.is_file())
+    return 0
 
 
 def take_kept(home: Path, job_id: UUID, folder: Path) -> None:

@@ -39,12 +39,13 @@ class Suggestions:
 
 @pages.get("/products")
 def page() -> BaseResponse:
-    """Products by name, found by words, category, brand; a sku finds its product too."""
+    """Products by name, found by words, category, brand; a sku finds its product too, ahead of the first page."""
     asked: dict[str, Any] = {name: request.args[name] for name in _FILTERS if request.args.get(name)}
     problems: dict[str, list[str]] = {}
     found = ProductPage((), None)
+    cursor = request.args.get("cursor")
     try:
-        found = _found(asked, request.args.get("cursor"))
+        found = _found(asked, cursor)
     except CategoryNotFound:
         problems = {"category": [_("There is no such category.")]}
     except RequestInvalid as error:
@@ -54,8 +55,7 @@ def page() -> BaseResponse:
         "admin/catalogue/list.html",
         asked=asked,
         problems=problems,
-        found=found,
-        exact=_exact(asked.get("text")),
+        products=_with_exact(found.items, _exact(asked.get("text")), is_first=not cursor),
         suggestions=suggestions(),
         next=_following(asked, found.next_cursor),
         first=url_for("admin_catalogue.page", **asked),
@@ -124,6 +124,16 @@ def _exact(text: str | None) -> ListedProduct | None:
         return container().browse.product(text.strip()).listed
     except ProductNotFound:
         return None
+
+
+def _with_exact(
+    found: tuple[ListedProduct, ...], exact: ListedProduct | None, *, is_first: bool
+) -> list[ListedProduct]:
+    """A page of what was found, with the product whose sku was typed at the head of the first and nowhere else."""
+    if exact is None:
+        return list(found)
+    others = [listed for listed in found if listed.product.id != exact.product.id]
+    return [exact, *others] if is_first else others
 
 
 def _following(asked: dict[str, Any], cursor: str | None) -> str | None:

@@ -72,13 +72,17 @@ def remove_photo(sku: str, content_hash: str) -> BaseResponse:
 @pages.get("/products/<sku>/delete")
 def ask_to_delete(sku: str) -> str:
     """Ask whether the product is to go."""
-    return render_template("admin/catalogue/delete.html", record=_record(sku))
+    return render_template("admin/catalogue/delete.html", record=_record(sku), changed=False)
 
 
 @pages.post("/products/<sku>/delete")
 def delete(sku: str) -> BaseResponse:
-    """Delete the product with its photos."""
-    container().product_editor.delete(sku, Expected())
+    """Delete the product with its photos, unless someone else has changed it since the question was shown."""
+    try:
+        container().product_editor.delete(sku, Expected(etags=frozenset({request.form.get("etag", "")})))
+    except PreconditionFailed as error:
+        g.problem_code = error.code
+        return make_response(render_template("admin/catalogue/delete.html", record=_record(sku), changed=True), 409)
     return redirect(url_for("admin_catalogue.page", told="deleted"), 303)
 
 

@@ -24,6 +24,7 @@ from app.web.admin import (
     versions_pictures,
     words,
 )
+from app.web.site import site_of
 from app.web.site import translate as _
 
 SECTIONS: Final = (
@@ -79,5 +80,6 @@ def init_app(app: Flask) -> None:
     words.init_app(app)
     gate.init_app(app)
     app.jinja_env.globals.update(admin_menu=MENU)
+    site_of(app).catch_alls.add("admin_start.nothing")
     for module in SECTIONS:
         app.register_blueprint(module.pages)

@@ -14,7 +14,7 @@ from app.api.jobs import JobQuery, JobRequest
 from app.api.problems import invalid
 from app.api.retrain import RetrainRequest
 from app.api.security import principal
-from app.errors import JobEnded, JobRunning, RequestInvalid
+from app.errors import IdempotencyKeyReused, JobEnded, JobRunning, RequestInvalid
 from app.store.jobs import ACTIVE, KINDS, STATES, JobKind
 from app.web.admin import gate
 from app.web.admin.catalogue_form import by_field
@@ -40,7 +40,10 @@ def page() -> BaseResponse:
 
 @pages.post("/jobs")
 def ask() -> BaseResponse:
-    """Ask for a job; the same form sent twice asks once."""
+    """Ask for a job; the same form sent twice asks once.
+
+    A form that the browser brought back, sent with other answers, is given again: nobody trains by mistake.
+    """
     kind: JobKind | None = next((kind for kind in _OPTIONS if kind == request.form.get("kind")), None)
     try:
         if kind is None:
@@ -49,6 +52,9 @@ def ask() -> BaseResponse:
     except RequestInvalid as error:
         g.problem_code = error.code
         return make_response(_page(problems=by_field(error.problems)), 422)
+    except IdempotencyKeyReused as error:
+        g.problem_code = error.code
+        return make_response(_page(problem=sentence(error.code)), 409)
     except JobRunning as error:
         g.problem_code = error.code
         return make_response(_page(running=error.job_id, problem=sentence(error.code)), 409)

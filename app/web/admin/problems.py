@@ -10,11 +10,12 @@ from typing import Final
 from flask import Blueprint, Response, g, make_response, render_template, request
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.api.problems import MEDIA_TYPE, from_error
 from app.error_table import HTTP_CODES, Row, row_for
 from app.errors import DatabaseUnavailable
+from app.web.admin.words import size
 from app.web.site import translate as _
 from models.errors import PicktureError
 
@@ -25,6 +26,9 @@ KEY_FIELD: Final = "admin_key"
 
 SCRIPT_HEADER: Final = "X-Pickture-Script"
 """What the scripts of the pages send along, see static/admin/ask.js."""
+
+_PASSED_ON: Final = ("Retry-After", "Allow")
+"""Headers of a problem that its page has, too."""
 
 PLAIN_FORM: Final = "application/x-www-form-urlencoded"
 """What a form without files is sent as."""
@@ -55,8 +59,16 @@ _SENTENCES: Final[dict[str, Callable[[], str]]] = {
     "job_not_found": lambda: _("There is no such job."),
     "job_ended": lambda: _("The job has ended already."),
     "job_running": lambda: _("Another training has been asked for and has not ended. One is let in at a time."),
+    "idempotency_key_reused": lambda: _(
+        "This form was sent before with other answers, and that job was asked for. What you entered now is kept: send "
+        "it again to ask for another job."
+    ),
     "cursor_invalid": lambda: _("This page of the list is not there any more. Start at the first."),
     "upload_gone": lambda: _("The files are not kept any more. Choose them again."),
+    "uploads_full": lambda: _(
+        "No more checked files can be kept at the moment. Import or delete some of those below, then choose the files "
+        "again."
+    ),
     "precondition_failed": lambda: _("Someone changed this while you were at it."),
     "model_not_found": lambda: _("There is no such model version, or it was made without this part."),
     "bundle_not_found": lambda: _("The files of this model version are missing. Restore them, or serve another one."),
@@ -109,18 +121,25 @@ def typed() -> list[tuple[str, str]]:
     return [(name, value) for name, value in request.form.items(multi=True) if name != KEY_FIELD]
 
 
-def _page(row: Row, code: str, detail: str | None, plain: Response) -> Response:
+def _page(row: Row, code: str, detail: str | None, plain: Response, told: str | None = None) -> Response:
+    """plain: what a script gets. told: the sentence, where it is not the code's."""
     g.problem_code = code
     if by_script():
         return plain
     may_pass = row.status >= 500 or row.status == HTTPStatus.TOO_MANY_REQUESTS
     kept = typed() if request.method == "POST" and may_pass else []
     page = render_template(
-        "admin/problem.html", sentence=sentence(code), title=row.title, detail=detail, typed=kept, status=row.status
+        "admin/problem.html",
+        sentence=told or sentence(code),
+        title=row.title,
+        detail=detail,
+        typed=kept,
+        status=row.status,
     )
     response = make_response(page, row.status)
-    if "Retry-After" in plain.headers:
-        response.headers["Retry-After"] = plain.headers["Retry-After"]
+    for name in _PASSED_ON:
+        if name in plain.headers:
+            response.headers[name] = plain.headers[name]
     return response
 
 
@@ -134,7 +153,12 @@ def _explain_http(error: HTTPException) -> Response:
     code = HTTP_CODES.get(status, "internal" if status >= 500 else "bad_request")
     plain = make_response({"code": code, "status": status}, status)
     plain.mimetype = MEDIA_TYPE
-    return _page(Row(status, error.name), code, error.description, plain)
+    plain.headers.extend([(name, value) for name, value in error.get_headers() if name == "Allow"])
+    limit = request.max_content_length if isinstance(error, RequestEntityTooLarge) else None
+    if limit is None:
+        return _page(Row(status, error.name), code, error.description, plain)
+    told = _("What was sent is too large: at most %(size)s can be sent at once.") % {"size": size(limit)}
+    return _page(Row(status, error.name), code, None, plain, told)
 
 
 def _explain_fault(error: Exception) -> Response:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
-from flask import abort, render_template, url_for
+from flask import abort, render_template, request, url_for
+from werkzeug.exceptions import MethodNotAllowed
 
 from app.api.context import container
 from app.services.jobs import JobPage
@@ -16,13 +17,15 @@ from app.store.review_listing import ReviewFilters
 from app.web.admin import gate
 from app.web.admin.problems import by_script
 from app.web.admin.words import number
+from app.web.site import methods_of, translate_count
 from app.web.site import translate as _
-from app.web.site import translate_count
 
 _RECENT: Final = timedelta(days=3)
 """How long a failed job is worth a word on the first page."""
 
 _LITTLE_ROOM: Final = 0.1
+
+_CHANGING: Final = ("POST", "PUT", "PATCH", "DELETE")
 
 pages = gate.section("start")
 
@@ -67,9 +70,16 @@ def _nearest(home: Path) -> Path:
     return next(place for place in (whole, *whole.parents) if place.is_dir())
 
 
-@pages.get("/<path:unknown>")
-def nothing(unknown: str) -> str:
-    """:raise NotFound: always; so that people get a page for it, in place of a problem for programs."""
+@pages.route("", methods=_CHANGING, strict_slashes=False)
+@pages.route("/<path:unknown>", methods=("GET", *_CHANGING))
+def nothing(unknown: str = "") -> str:
+    """Every other address, and every other method of those that there are.
+
+    :raise NotFound, MethodNotAllowed: always; so that people get a page for it, in place of a problem for programs.
+    """
+    there = methods_of(request.path)
+    if there:
+        raise MethodNotAllowed(there)
     abort(404, f"/admin/{unknown} is no page of the dashboard")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from flask import Response, g, make_response, redirect, render_template, request, url_for
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.api import limits
 from app.api.admin_models import REPORT_POLICY
 from app.api.context import container
-from app.api.fields import Cursor
+from app.api.fields import CategoryLevels, Cursor
 from app.api.proposals import FieldName, ManyProposalsRequest, StateName
 from app.api.text import StopWordRequest
 from app.store.proposals import ProposalFilters
@@ -40,7 +40,7 @@ class ProposalQuery(BaseModel):
 class StopWordForm(StopWordRequest):
     """The same as the API takes; an empty category is one: names without a category above their own."""
 
-    category: str = Field("", max_length=800)
+    category: CategoryLevels = ""
 
 
 @pages.get("/words")

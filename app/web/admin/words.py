@@ -40,11 +40,26 @@ _KINDS: Final[dict[str, Callable[[], str]]] = {
 }
 
 
+_JOB_ERRORS: Final[dict[str, Callable[[], str]]] = {
+    "archive_refused": lambda: _("An archive is damaged, too large or not safe to unpack."),
+    "catalogue_invalid": lambda: _("The files are no catalogue, or lack its table."),
+    "catalogue_changed": lambda: _("Products of this import were changed while it read their photos. Import again."),
+    "import_busy": lambda: _("Another import did not end. Import again when it has."),
+    "not_enough_data": lambda: _("There are too few photos or products to learn from."),
+    "storage_full": lambda: _("The disk of the service is full. Make room, then ask for the job again."),
+    "backbone_not_ready": lambda: _("The network that recognises photos is not prepared on this machine."),
+    "weights_not_found": lambda: _("The weights of the network are not there."),
+    "job_abandoned": lambda: _("It was begun several times and broken off each time. Its log says more."),
+}
+"""Why jobs fail, by the codes of their errors; the other ones have only the service's own words."""
+
+
 def init_app(app: Flask) -> None:
     """Teach the templates these filters, and ``names``: values of a choice with what they are called."""
     app.jinja_env.filters.update(
         moment=moment, number=number, percent=percent, size=size, state=state_name, kind=kind_name, price=price
     )
+    app.jinja_env.filters["job_error"] = job_error
     app.jinja_env.globals.update(names=_names)
 
 
@@ -97,6 +112,12 @@ def kind_name(kind: str) -> str:
     """What a kind of job is called."""
     told = _KINDS.get(kind)
     return kind if told is None else told()
+
+
+def job_error(code: str) -> str | None:
+    """Why a job failed, in a sentence; None where its own words have to do."""
+    told = _JOB_ERRORS.get(code)
+    return None if told is None else told()
 
 
 def _names(values: Iterable[str], of: Literal["state", "kind"]) -> list[tuple[str, str]]:

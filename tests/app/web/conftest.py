@@ -106,6 +106,48 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+class Browsers:
+    """Browsers of their own, as far as a page can tell: Chromium's contexts, emptied after each visit and used again.
+
+    A new one opens a window with all that belongs to it, a second of CPU each; a tab in one costs a fifth of that.
+    """
+
+    def __init__(self, chromium: Browser) -> None:
+        self._chromium = chromium
+        self._free: dict[str, list[BrowserContext]] = {}
+
+    def take(self, options: dict[str, object]) -> BrowserContext:
+        """One with these options that nobody is in."""
+        free = self._free.setdefault(repr(sorted(options.items())), [])
+        if free:
+            return free.pop()
+        context = self._chromium.new_context(**options)  # type: ignore[arg-type]
+        context.new_page()  # keeps the window open
+        return context
+
+    def give_back(self, options: dict[str, object], context: BrowserContext, origins: set[str]) -> None:
+        """Close its pages and forget what these origins left behind."""
+        if options["service_workers"] != "block":
+            context.close()
+            return
+        first, *others = context.pages
+        for page in others:
+            page.close()
+        context.set_offline(False)
+        context.clear_cookies()
+        wire = context.new_cdp_session(first)
+        for origin in origins:
+            wire.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+        wire.detach()
+        self._free[repr(sorted(options.items()))].append(context)
+
+
+@pytest.fixture(scope="session")
+def browsers(chromium: Browser) -> Browsers:
+    """The browsers that visits are made with."""
+    return Browsers(chromium)
+
+
 @dataclass
 class Visit:
     """A page in a browser of its own. requests: everything it asked for. complaints: what its console said."""
@@ -119,19 +161,19 @@ Visitor = Callable[..., Visit]
 
 
 @pytest.fixture
-def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Visitor]:
+def visit(browsers: Browsers, request: pytest.FixtureRequest) -> Iterator[Visitor]:
     """Opens the page at a size, e.g. ``visit("phone", color_scheme="dark")``; of ``service``, or of another at ``url``.
 
     After the test: the console was silent but for what the test expected, and no other host was asked.
     """
-    contexts: list[tuple[BrowserContext, Visit]] = []
+    visits: list[tuple[dict[str, object], BrowserContext, Visit]] = []
 
     def open_page(size: str = "phone", path: str = "/", url: str | None = None, **options: object) -> Visit:
         wanted = {"locale": "en-GB", "service_workers": "block", **SIZES[size], **options}
-        context = chromium.new_context(**wanted)  # type: ignore[arg-type]
+        context = browsers.take(wanted)
         page = context.new_page()
         seen = Visit(page, [], [])
-        contexts.append((context, seen))
+        visits.append((wanted, context, seen))
         page.on("request", lambda request: seen.requests.append(request))  # noqa: PLW0108  a wrapper is set on it
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
         page.on(
@@ -143,9 +185,11 @@ def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Visitor
         return seen
 
     yield open_page
-    for context, seen in contexts:
+    for wanted, context, seen in visits:
+        asked = [urlsplit(request.url) for request in seen.requests if request.url.startswith("http")]
+        browsers.give_back(wanted, context, {f"{address.scheme}://{address.netloc}" for address in asked})
+    for _, _, seen in visits:
         hosts = {urlsplit(request.url).hostname for request in seen.requests if request.url.startswith("http")}
-        context.close()
         assert hosts <= {HOST, "127.0.0.1"}
         assert [said for said in seen.complaints if said != BLOCKED] == []
 
@@ -158,9 +202,17 @@ def photo(service: Service, tmp_path: Path) -> Path:
     return path
 
 
+_WITH_PHOTOS = """() => Promise.all([...document.images].map((image) => {
+    image.loading = "eager";
+    return image.decode().catch(() => null);
+}))"""
+"""Until every photo can be painted, or cannot be had."""
+
+
 def shoot(page: Page, name: str) -> None:
-    """Keep a picture of the whole page for people to look at: ``var/screens/NAME.png``."""
-    page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach((image) => { image.loading = 'eager'; })")
-    page.wait_for_load_state("networkidle")
+    """Keep a picture of the whole page, its photos there, for people to look at: ``var/screens/NAME.png``."""
+    page.wait_for_selector("html[data-ready]")
+    page.evaluate(_WITH_PHOTOS)
     SCREENS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENS / f"{name}.png", full_page=True)
+    # One pixel a point: a phone's own two cost three times as much to pack, and show nothing that is looked for.
+    page.screenshot(path=SCREENS / f"{name}.png", full_page=True, scale="css")

@@ -123,39 +123,41 @@ def test_the_service_restarts_in_the_middle_of_a_search(
     expected(seen.complaints, "ERR_CONNECTION_", "ERR_EMPTY_RESPONSE", "ERR_SOCKET_NOT_CONNECTED")
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "said"),
-    [
-        ("overloaded", 503, "Many people are searching"),
-        ("limit_exceeded", 429, "(In 7 seconds.)"),
-        ("bundle_not_found", 503, "cannot answer"),
-        ("internal", 500, "cannot answer"),
-        ("unauthorized", 401, "does not let this page in"),
-        ("category_not_found", 404, "gone from the shop"),
-    ],
-)
-def test_what_the_service_refuses_is_said_in_words(
-    visit: Visitor, photo: Path, code: str, status: int, said: str
-) -> None:
+REFUSALS = [
+    ("overloaded", 503, "Many people are searching"),
+    ("limit_exceeded", 429, "(In 7 seconds.)"),
+    ("bundle_not_found", 503, "cannot answer"),
+    ("internal", 500, "cannot answer"),
+    ("unauthorized", 401, "does not let this page in"),
+    ("category_not_found", 404, "gone from the shop"),
+]
+
+
+def test_what_the_service_refuses_is_said_in_words(visit: Visitor, photo: Path) -> None:
     seen = visit("phone")
     page = seen.page
     choose_photo(page, photo)
+    for code, status, said in REFUSALS:
+        refuse_searches(page, code, status)
+        page.click("#search")
+        expect(page.locator("#problem")).to_be_visible()
+        expect(page.locator("#problem-text")).to_contain_text(said)
+        page.unroute("**/v1/search")
+        again = "#problem-again" if status != 404 else "#search"
+        expect(page.locator("#problem-again")).to_be_visible(visible=status != 404)
+        page.click(again)
+        expect(page.locator("#found-title")).to_be_focused()
+        expect(page.locator(".candidate")).to_have_count(5)
+        expected(seen.complaints, str(status))
+        page.go_back()
+        expect(page.locator("#search")).to_be_visible()
 
-    def refuse(route: Route) -> None:
-        body = json.dumps({"code": code, "status": status})
-        route.fulfill(
-            status=status, body=body, headers={"Retry-After": "7", "Content-Type": "application/problem+json"}
-        )
 
-    page.route("**/v1/search", refuse)
-    page.click("#search")
-    expect(page.locator("#problem-text")).to_contain_text(said)
-    page.unroute("**/v1/search")
-    again = "#problem-again" if status != 404 else "#search"
-    expect(page.locator("#problem-again")).to_be_visible(visible=status != 404)
-    page.click(again)
-    expect(page.locator(".candidate")).to_have_count(5)
-    expected(seen.complaints, str(status))
+def refuse_searches(page: Page, code: str, status: int) -> None:
+    """Answer every search so, from now on."""
+    body = json.dumps({"code": code, "status": status})
+    headers = {"Retry-After": "7", "Content-Type": "application/problem+json"}
+    page.route("**/v1/search", lambda route: route.fulfill(status=status, body=body, headers=headers))
 
 
 def test_a_search_can_be_cancelled(visit: Visitor, photo: Path) -> None:

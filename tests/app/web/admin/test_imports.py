@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
 
-from app.services.catalogue.uploads import keep_upload, remove_upload, upload_folder
+from app.services.catalogue.uploads import MOST_CHECKED, keep_upload, remove_upload, upload_folder, uploaded
 from tests.app.web.admin.test_gate import HERE, client_of, log_in
 from tests.app.web.shop import WebShop
 
@@ -44,6 +45,11 @@ def facts(engine: Engine, job_id: UUID) -> Any:
         return connection.execute(text("SELECT kind, payload FROM jobs WHERE id = :id"), {"id": job_id}).one()
 
 
+def state(engine: Engine, job_id: UUID) -> str:
+    with engine.connect() as connection:
+        return str(connection.execute(text("SELECT state FROM jobs WHERE id = :id"), {"id": job_id}).scalar_one())
+
+
 def ended(engine: Engine, job_id: UUID, home: Path) -> None:
     """The check has been done, as a worker does it."""
     with engine.begin() as connection:
@@ -70,6 +76,57 @@ def test_what_was_checked_is_imported_without_sending_it_again(
     assert (upload_folder(tmp_path, first) / "products.csv").read_bytes() == TABLE
     remove_upload(tmp_path, checked)
     assert (upload_folder(tmp_path, first) / "products.csv").read_bytes() == TABLE
+
+
+def test_a_form_sent_twice_is_one_upload(client: FlaskClient, tmp_path: Path) -> None:
+    once = re.findall(r'name="once" value="([^"]+)"', client.get("/admin/imports").text)
+    assert len(once) == 1
+    form = {"dry_run": "true", "once": once[0]}
+    first, again = (job_of(send(client, table=(BytesIO(TABLE), "a.csv"), **form)) for _ in range(2))
+    assert first == again and uploaded(tmp_path) == [first]
+    # A page that the browser brought back, with another button, answer or file: that is wanted, and nothing is lost.
+    changed = [
+        job_of(send(client, table=(BytesIO(TABLE), "a.csv"), **form, strict="true")),
+        job_of(send(client, table=(BytesIO(TABLE), "a.csv"), dry_run="false", once=once[0])),
+        job_of(send(client, table=(BytesIO(TABLE + b"new-2,Two\n"), "a.csv"), **form)),
+    ]
+    assert len({first, *changed}) == 4
+
+
+def test_no_more_is_kept_after_checks_than_may_be(client: FlaskClient, web_engine: Engine, tmp_path: Path) -> None:
+    tables = [TABLE + b"new-%d,More\n" % number for number in range(MOST_CHECKED + 1)]
+    *kept, more = tables
+    jobs = [job_of(send(client, table=(BytesIO(table), "a.csv"), dry_run="true", once="x")) for table in kept]
+    ended(web_engine, jobs[0], tmp_path)
+    refused = send(client, table=(BytesIO(more), "a.csv"), dry_run="true", strict="true")
+    assert refused.status_code == 409 and "No more checked files can be kept" in refused.text
+    assert re.search(r'id="strict"[^>]* checked', refused.text)
+    assert [f"/admin/imports/{job}/forget" in refused.text for job in jobs] == [True] * MOST_CHECKED
+    assert set(uploaded(tmp_path)) == set(jobs)
+    # The same form as before makes nothing new, and what is imported at once is not kept.
+    assert job_of(send(client, table=(BytesIO(kept[-1]), "a.csv"), dry_run="true", once="x")) == jobs[-1]
+    at_once = job_of(send(client, table=(BytesIO(more), "a.csv"), dry_run="false"))
+    for job in jobs[:2]:  # one that was checked, and one that waits
+        answer = client.post(f"/admin/imports/{job}/forget", headers=HERE)
+        assert answer.status_code == 303 and "The checked files are deleted." in client.get(answer.location).text
+        assert client.post(f"/admin/imports/{job}/forget", headers=HERE).status_code == 409
+    assert set(uploaded(tmp_path)) == {*jobs[2:], at_once}
+    assert state(web_engine, jobs[1]) == "cancelled"
+    job_of(send(client, table=(BytesIO(more), "a.csv"), dry_run="true"))
+    assert client.post(f"/admin/imports/{at_once}/forget", headers=HERE).status_code == 409
+    assert client.post("/admin/imports/0dd12412-0a24-4422-89b2-2020effae854/forget", headers=HERE).status_code == 404
+
+
+def test_what_is_kept_after_checks_is_bounded_in_bytes_too(
+    web_engine: Engine, web_shop: WebShop, tmp_path: Path
+) -> None:
+    client = client_of(web_engine, web_shop, home=tmp_path, max_import_bytes=3000)
+    log_in(client, web_shop.shop.admin_key)
+    answers = [
+        send(client, table=(BytesIO(TABLE + b"#" * size), "a.csv"), dry_run="true") for size in (2200, 2201, 2202, 900)
+    ]
+    assert [answer.status_code for answer in answers] == [303, 303, 409, 303]
+    assert "of 6 kB together" in client.get("/admin/imports").text
 
 
 def test_files_that_are_gone_are_said_to_be(client: FlaskClient, web_engine: Engine, tmp_path: Path) -> None:

@@ -109,6 +109,11 @@ def test_nothing_is_lost_when_the_service_or_the_login_is_gone(admin: Admin, ser
     expect(page.locator("#name")).to_have_value("Not lost")
     page.context.set_offline(False)
     expected(seen.complaints, "ERR_INTERNET_DISCONNECTED")
+    for language in ("ko", "en"):
+        page.click(f'[data-language="{language}"]')
+        page.wait_for_selector(f'html[data-ready][lang="{language}"]')
+        expect(page.locator("#sku")).to_have_value("lost-1")
+        expect(page.locator("#name")).to_have_value("Not lost")
 
     with service.engine.begin() as connection:
         connection.execute(text("UPDATE admin_logins SET expires_at = now()"))
