@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -234,6 +235,6 @@ def _check_command(line: ShellLine, every_command: dict[str, click.Command]) -> 
 
 def test_modules_to_run_exist() -> None:
     for path in (README, *DOCS.rglob("*.md")):
-        for name in re.findall(r"python -m ([a-z_.]+)", path.read_text("utf-8")):
+        for name in set(re.findall(r"python -m ([a-z_.]+)", path.read_text("utf-8"))) - sys.stdlib_module_names:
             module = ROOT.joinpath(*name.split("."))
             assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file(), f"{path.name}: {name}"
