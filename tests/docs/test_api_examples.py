@@ -1,9 +1,8 @@
-"""The examples of docs/api.md: each curl line runs against a service, the Kotlin compiles, the Swift parses."""
+"""The examples of docs/api.md: each curl line and the Kotlin run against a service, the Swift parses."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -30,8 +29,23 @@ from tests.docs.reading import DOCS, shell_lines
 from tests.shared_world import made_bundle
 
 API = DOCS / "api.md"
-KOTLIN_LIBRARIES = "KOTLIN_LIBRARIES"
-"""Environment: class path of kotlinx-serialization-json and -core, for compiling the Kotlin example."""
+ORG_JSON = Path("/usr/share/java/com.android.json.jar")
+"""Android's ``org.json`` as Debian packages it (libandroid-json-java)."""
+
+KOTLIN_MAIN = """
+fun main(arguments: Array<String>) {
+    val pickture = Pickture(arguments[0], arguments[1], UUID.randomUUID())
+    val found = pickture.search(File(arguments[2]), keepPhoto = true)
+    val sku = found.getJSONArray("candidates").getJSONObject(0).getJSONObject("product").getString("sku")
+    println(pickture.pick(found.getString("query_id"), sku).getString("outcome"))
+    println(pickture.recommend(sku, maxPrice = "1000").getJSONArray("items").length())
+    try {
+        pickture.search(File(arguments[2]), category = "no such category")
+    } catch (problem: PicktureProblem) {
+        println("${problem.status} ${problem.code}")
+    }
+}
+"""
 
 PROPOSAL = "4711"
 QUERY, JOB, VERSION, TOKEN, HASH = (
@@ -213,18 +227,32 @@ def test_the_clients_name_routes_and_fields_that_there_are(language: str, stage:
 
 
 @pytest.mark.skipif(shutil.which("kotlinc") is None, reason="no kotlinc in PATH")
-def test_the_kotlin_client_compiles(tmp_path: Path) -> None:
-    libraries = os.environ.get(KOTLIN_LIBRARIES)
-    if not libraries:
-        pytest.skip(f"{KOTLIN_LIBRARIES} does not name kotlinx-serialization-json")
-    (tmp_path / "Pickture.kt").write_text(snippet("kotlin"))
-    done = subprocess.run(
-        ["kotlinc", "-Werror", "-cp", libraries, "-d", str(tmp_path / "out"), str(tmp_path / "Pickture.kt")],
+@pytest.mark.skipif(not ORG_JSON.is_file(), reason=f"no {ORG_JSON}")
+def test_the_kotlin_client_compiles_and_works(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "Pickture.kt").write_text(snippet("kotlin") + KOTLIN_MAIN)
+    compiled = tmp_path / "client.jar"
+    arguments = [
+        "-Werror",
+        "-include-runtime",
+        "-cp",
+        str(ORG_JSON),
+        "-d",
+        str(compiled),
+        str(tmp_path / "Pickture.kt"),
+    ]
+    done = subprocess.run(["kotlinc", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    place = [stage.url, stage.service.shop.app_key, str(stage.folder / "photo.jpg")]
+    ran = subprocess.run(
+        ["java", "-cp", f"{compiled}:{ORG_JSON}", "PicktureKt", *place],
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert ran.returncode == 0, ran.stderr
+    picked, recommended, refused = ran.stdout.splitlines()
+    assert picked == "picked" and int(recommended) > 0 and refused == "404 category_not_found"
 
 
 @pytest.mark.skipif(shutil.which("swiftc") is None, reason="no swiftc in PATH")
