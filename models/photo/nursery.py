@@ -16,7 +16,7 @@ import numpy as np
 
 from models.photo.decoder import MESSAGE_BYTES
 from models.photo.reading import PhotoLimits
-from models.values import UInt8
+from models.values import INPUT_SIZE, UInt8
 
 _START_S: Final = 30.0
 """Longest that a decoder may take to say that it is there."""
@@ -56,7 +56,9 @@ class Decoder:
                 written += os.pwrite(self._memory, memoryview(data)[written:], written)
             self._channel.send(json.dumps(order).encode())
             reply = self._receive(seconds)
-            return reply, self._pixels(reply, PhotoLimits(**order["limits"]))
+            # A small photo is enlarged where it is fitted.
+            most = max(PhotoLimits(**order["limits"]).max_pixels, INPUT_SIZE**2)
+            return reply, self._pixels(reply, most)
         except TimeoutError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -75,12 +77,12 @@ class Decoder:
             raise TypeError("a reply is a JSON object")
         return reply
 
-    def _pixels(self, reply: dict[str, Any], limits: PhotoLimits) -> UInt8:
+    def _pixels(self, reply: dict[str, Any], most: int) -> UInt8:
         """Copied out of the shared file, so that nothing the process does later changes them."""
         if "error" in reply:
             return np.empty((0, 0, 3), np.uint8)
         height, width = int(reply["height"]), int(reply["width"])
-        if min(height, width) < 1 or height * width > limits.max_pixels:
+        if min(height, width) < 1 or height * width > most:
             raise ValueError(f"{width} x {height} pixels came back")
         pixels = np.empty((height, width, 3), np.uint8)
         view, done = memoryview(pixels.data).cast("B"), 0

@@ -121,6 +121,14 @@ def test_a_fitted_photo_is_what_the_network_would_make_of_it(shared_pool: Decode
     assert shared_pool.read_photo(data, fit=True, with_advice=False).advice == ()
 
 
+def test_a_limit_below_the_network_s_own_size_is_of_what_comes_alone(shared_pool: DecoderPool) -> None:
+    data = encoded(quadrants(100, 80), "JPEG")
+    small = PhotoLimits(max_pixels=10_000)
+    assert np.array_equal(shared_pool.read_photo(data, small, fit=True).pixels, fit_input(read_photo(data).pixels))
+    with pytest.raises(PhotoTooLarge):
+        shared_pool.read_photo(encoded(quadrants(200, 80), "JPEG"), small, fit=True)
+
+
 def test_limits_and_wishes_travel_along(shared_pool: DecoderPool) -> None:
     data = encoded(quadrants(2400, 1800), "JPEG")
     assert shared_pool.read_photo(data, PhotoLimits(decode_edge=2400)).pixels.shape == (1800, 2400, 3)
