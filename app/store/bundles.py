@@ -27,7 +27,8 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('pickture.champion'))"
 
 ORPHAN_AGE = timedelta(days=1)
-"""How long a folder without a row is left alone: an operator may be restoring folders before the database."""
+"""How long a folder without a row is left alone, from its being written or copied here: an operator may be restoring
+folders before the database."""
 
 Decision = Literal["promoted", "refused", "kept"]
 """``kept``: nothing speaks against it, but nobody wanted it served by itself."""
@@ -154,25 +155,26 @@ class BundleStore:
             shutil.rmtree(path, ignore_errors=True)
 
     def remove_orphans(self, session: Session, working: Collection[UUID]) -> list[str]:
-        """Remove finished folders without a row, written more than ``ORPHAN_AGE`` ago; returns their versions.
+        """Remove finished folders without a row that are here for more than ``ORPHAN_AGE``; returns their versions.
 
         Who made them ended between writing and recording and did not come back, so that nobody can ever serve them.
+        Folders that are older than the first version of this database may be another database's, and stay.
         working: jobs that have not ended: what they wrote they go on with. The caller is the only one who writes.
         """
-        recorded = set(session.scalars(select(Bundle.version)))
+        recorded = dict(session.execute(select(Bundle.version, Bundle.created_at)).tuples().all())
+        if not recorded:
+            return []
         awaited = tuple(f"-{short_name(job_id)}" for job_id in working)
-        latest = (datetime.now(UTC) - ORPHAN_AGE).timestamp()
-        orphans = [
-            path
-            for path in sorted(self.folder.glob("*"))
-            if _VERSION.fullmatch(path.name)
-            and path.name not in recorded
-            and not path.name.endswith(awaited)
-            and path.stat().st_mtime < latest
-        ]
-        for path in orphans:
+        first, latest = min(recorded.values()).timestamp(), (datetime.now(UTC) - ORPHAN_AGE).timestamp()
+        removed = []
+        for path in sorted(self.folder.glob("*")):
+            is_known = path.name in recorded or path.name.endswith(awaited)
+            if is_known or not _VERSION.fullmatch(path.name) or not _was_written(path, first, latest):
+                continue
             shutil.rmtree(path, ignore_errors=True)
-        return [path.name for path in orphans]
+            if not path.exists():
+                removed.append(path.name)
+        return removed
 
     def champion(self, session: Session) -> Bundle | None:
         """The served version, or None before the first publication."""
@@ -281,6 +283,17 @@ class BundleStore:
         folder = self.path_for(version)
         if not folder.is_dir():
             raise BundleNotFound(f"the folder {folder} of model version {version} is missing: train, or restore it")
+
+
+def _was_written(path: Path, after: float, before: float) -> bool:
+    """Whether a path is a folder that was written and, as it is, came to this disk between two moments.
+
+    after, before: seconds since 1970. What copies a folder with its times keeps that of the writing alone.
+    """
+    if path.is_symlink() or not path.is_dir():
+        return False
+    found = path.stat()
+    return found.st_mtime > after and found.st_ctime < before
 
 
 def _latest(session: Session) -> Promotion | None:

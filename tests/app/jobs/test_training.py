@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -221,15 +221,18 @@ def test_a_photo_the_store_has_lost_does_not_stop_the_report(shop: LearningShop)
     assert Bundle.load(train(shop).folder).fcn is None
 
 
-def test_what_an_earlier_training_wrote_and_never_recorded_goes_and_is_named(shop: LearningShop) -> None:
-    orphan = shop.settings.home / "bundles" / "20260101T000000000Z"
-    orphan.mkdir(parents=True)
-    os.utime(orphan, (0, 0))
+def test_what_an_earlier_training_wrote_and_never_recorded_goes_and_is_named(
+    shop: LearningShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.bundles.ORPHAN_AGE", timedelta(0))
     shop.add_product("cola", shots(0, 2))
     fill(shop)
+    before = train(shop)
+    orphan = shop.settings.home / "bundles" / "20260101T000000000Z"
+    orphan.mkdir()
     told: list[str] = []
     report = train(shop, told=told)
-    assert [folder.name for folder in orphan.parent.iterdir()] == [report.version]
+    assert {folder.name for folder in orphan.parent.iterdir()} == {before.version, report.version}
     assert f"removed bundles that were written and never recorded: {orphan.name}" in told
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.store.bundles import ORPHAN_AGE, BundleStore, Gate, NewBundle, new_version
+from app.store import bundles
+from app.store.bundles import BundleStore, Gate, NewBundle, new_version
 from app.store.spaces import ensure_space
 from app.store.tables import Bundle, Promotion
 from models.errors import BundleNotFound, UsageError
@@ -181,17 +182,50 @@ def test_finished_folders_of_a_job_are_found_by_name_and_cut_off_ones_removed(st
     assert not [folder for folder in store.folder.iterdir() if folder.name.startswith(".")]
 
 
-def test_old_folders_that_no_row_leads_to_are_removed_and_nothing_else(store: BundleStore, session: Session) -> None:
+def test_old_folders_that_no_row_leads_to_are_removed_and_nothing_else(
+    store: BundleStore, session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     publish(store, session, "v1")
     moment, ended, working = datetime(2026, 1, 1, tzinfo=UTC), uuid4(), uuid4()
     orphans = [new_version(moment), new_version(moment, ended)]
-    awaited, young = new_version(moment, working), new_version(datetime.now(UTC))
-    for version in (*orphans, awaited, young, ".cut-off"):
+    awaited, elsewhere = new_version(moment, working), tmp_path / "elsewhere"
+    others = {"v1", awaited, ".cut-off", "notes.txt", "linked"}
+    for version in (*orphans, awaited, ".cut-off"):
         (store.folder / version).mkdir()
-    for folder in store.folder.iterdir():
-        if folder.name != young:
-            os.utime(folder, (0, (datetime.now(UTC) - ORPHAN_AGE).timestamp() - 60))
+    elsewhere.mkdir()
+    (store.folder / "linked").symlink_to(elsewhere, target_is_directory=True)
+    (store.folder / "notes.txt").write_text("why v1")
+
+    def there() -> set[str]:
+        return {folder.name for folder in store.folder.iterdir()}
+
+    assert store.remove_orphans(session, [working]) == [], "they are young"
+    monkeypatch.setattr(bundles, "ORPHAN_AGE", timedelta(0))
     assert store.remove_orphans(session, [working]) == orphans
-    assert {folder.name for folder in store.folder.iterdir()} == {"v1", awaited, young, ".cut-off"}
+    assert there() == others and elsewhere.is_dir()
     assert store.remove_orphans(session, []) == [awaited], "its job has ended meanwhile"
     assert store.remove_orphans(session, []) == []
+
+
+def test_folders_that_may_be_another_database_s_stay(
+    store: BundleStore, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = store.folder / "20260101T000000000Z"
+    before.mkdir(parents=True)
+    monkeypatch.setattr(bundles, "ORPHAN_AGE", timedelta(0))
+    assert store.remove_orphans(session, []) == [], "a database without a version knows nothing of what is here"
+    publish(store, session, "v1")
+    os.utime(before, (0, 0))
+    assert store.remove_orphans(session, []) == []
+    assert before.is_dir()
+
+
+def test_folders_that_were_copied_here_with_their_times_are_young(store: BundleStore, session: Session) -> None:
+    publish(store, session, "v1")
+    session.get_one(Bundle, "v1").created_at = datetime(2026, 1, 1, tzinfo=UTC)
+    session.flush()
+    copied = store.folder / "20260201T000000000Z"
+    copied.mkdir()
+    os.utime(copied, (0, datetime(2026, 2, 1, tzinfo=UTC).timestamp()))
+    assert store.remove_orphans(session, []) == []
+    assert copied.is_dir()
