@@ -143,11 +143,16 @@ class Attempts:
             log.info("job %s: the next attempt begins in %.0f s, unless it had too many", job_id, delay_s)
 
     async def _tidy(self, job_id: UUID) -> None:
-        """Forget the upload of a job that has ended, unless someone may want to import what was checked."""
+        """Forget the upload of a job that has ended, unless someone may want to import what was checked; and the upload
+        that it was checked with before, where it has been imported now.
+        """
         if await self._write(lambda session: jobs.is_active(session, job_id)):
             return
         kept = await self._write(lambda session: jobs.keeps_files(session, job_id))
         await asyncio.to_thread(keep_upload if kept else remove_upload, self._home, job_id)
+        checked = await self._write(lambda session: jobs.imported_check(session, job_id))
+        if checked is not None:
+            await asyncio.to_thread(remove_upload, self._home, checked)
 
     async def _write(self, work: Callable[[Session], Result]) -> Result:
         """Run ``work`` in a transaction, as often as it takes until the database answers.

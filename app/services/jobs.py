@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -124,25 +124,23 @@ class JobService:
         :raise IdempotencyKeyReused: the key came with another request or other files before.
         :raise UploadsFull: with ``keep_files``, as many are kept as may be.
         """
-        files = digests(upload_folder(self._home, job_id))
-        payload = {"dry_run": dry_run, "strict": strict, "files": sorted(files)}
-        if keep_files:
-            payload["keep_files"] = True
-        digest = _digest(["import", payload, files])
-        key = idempotency_key if once is None else f"{once}-{digest[:_ONCE_DIGITS]}"
-        new = NewJob(job_id, "import", payload, False, caller.key_id, None, key, digest)
+        payload = {"dry_run": dry_run, "strict": strict} | ({"keep_files": True} if keep_files else {})
+        new = self._import(caller, job_id, payload, idempotency_key, once)
         return self._add(new, self._require_room if keep_files else None)
 
     def ask_import_of(self, caller: Principal, checked: UUID, *, strict: bool, once: str | None = None) -> Asked:
         """Ask for the import of what the job ``checked`` was asked to check, with ``keep_files``. once: as there.
 
+        What was checked is kept until its hour is over or it has been imported.
+
         :raise JobNotFound: there is none of this id. :raise UploadGone: its files are not kept, or not any more.
         """
-        self.job(checked)
+        names = self.job(checked).payload.get("files", [])
         job_id = uuid4()
         with self.spooled(job_id) as folder:
-            take_kept(self._home, checked, folder)
-            return self.ask_import(caller, job_id, dry_run=False, strict=strict, once=once)
+            take_kept(self._home, checked, names, folder)
+            new = self._import(caller, job_id, {"dry_run": False, "strict": strict}, None, once)
+            return self._add(replace(new, parent_id=checked))
 
     def checked_uploads(self) -> tuple[CheckedUpload, ...]:
         """What is kept, or will be, after a check; newest first."""
@@ -224,12 +222,22 @@ class JobService:
             remove_upload(self._home, job_id)
         return job
 
+    def _import(
+        self, caller: Principal, job_id: UUID, payload: Mapping[str, Any], idempotency_key: str | None, once: str | None
+    ) -> NewJob:
+        files = digests(upload_folder(self._home, job_id))
+        payload = {**payload, "files": sorted(files)}
+        digest = _digest(["import", payload, files])
+        key = idempotency_key if once is None else f"{once}-{digest[:_ONCE_DIGITS]}"
+        return NewJob(job_id, "import", payload, False, caller.key_id, None, key, digest)
+
     def _checked(self, session: Session) -> tuple[CheckedUpload, ...]:
         found = jobs.list_keeping(session, uploaded(self._home))
         return tuple(CheckedUpload(job, size_bytes(self._home, job.id)) for job in found)
 
     def _require_room(self, session: Session) -> None:
         """:raise UploadsFull: with the job that was just added, more is kept after checks than may be."""
+        jobs.own_checked(session)
         kept = self._checked(session)
         taken = sum(upload.size_bytes for upload in kept)
         if len(kept) > MOST_CHECKED or taken > self.most_checked_bytes:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -35,7 +35,7 @@ PAUSE_AFTER_FAILURE = timedelta(minutes=10)
 """How long a kind of job that workers ask for by themselves rests after one failed."""
 
 _LOCKS: Mapping[str, str] = {"import": "import", "bottlenecks": "bottlenecks", "outbox": "outbox"}
-
+_LOCK_CHECKED: Final = "SELECT pg_advisory_xact_lock(hashtext('pickture.checked'))"
 
 _KEEPS: Final = Job.payload["keep_files"].as_boolean() & Job.payload["dry_run"].as_boolean()
 
@@ -192,6 +192,17 @@ def remove_ended(session: Session, before: datetime) -> int:
 def keeps_files(session: Session, job_id: UUID) -> bool:
     """Whether what was uploaded for a job is wanted after its end: it was checked, and may now be imported."""
     return session.scalar(select(Job.id).where(Job.id == job_id, Job.state == "succeeded", _KEEPS)) is not None
+
+
+def imported_check(session: Session, job_id: UUID) -> UUID | None:
+    """The check whose files a job has imported, which nobody needs any more; None where it imported none."""
+    applied = (Job.kind == "import") & (Job.state == "succeeded") & Job.result["applied"].as_boolean()
+    return session.scalar(select(Job.parent_id).where(Job.id == job_id, applied))
+
+
+def own_checked(session: Session) -> None:
+    """Let nobody else add to what is kept after checks until this transaction ends."""
+    session.execute(text(_LOCK_CHECKED))
 
 
 def list_keeping(session: Session, among: Collection[UUID]) -> list[Job]:

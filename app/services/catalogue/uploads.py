@@ -141,19 +141,18 @@ def size_bytes(home: Path, job_id: UUID) -> int:
     return 0
 
 
-def take_kept(home: Path, job_id: UUID, folder: Path) -> None:
-    """Have the kept files of a job in ``folder``, too: the same bytes, not a copy.
+def take_kept(home: Path, job_id: UUID, names: Collection[str], folder: Path) -> None:
+    """Have the kept files of a job in ``folder``, too: the same bytes, not a copy. names: of all of them.
 
-    :raise UploadGone: they are not there any more.
+    :raise UploadGone: they are not there any more, or not all of them; or there never were any.
     """
     kept = upload_folder(home, job_id)
     try:
-        files = [path for path in kept.iterdir() if path.is_file()]
-        for path in files:
-            os.link(path, folder / path.name)
+        for name in names:
+            os.link(kept / name, folder / name)
     except FileNotFoundError:
-        files = []
-    if not files:
+        names = ()
+    if not names:
         raise UploadGone(f"the files of job {job_id} are not kept any more; upload them again", str(job_id))
 
 

@@ -122,11 +122,12 @@ def test_checked_files_are_kept_for_an_hour_and_can_be_taken(tmp_path: Path) -> 
     keep_upload(tmp_path, checked)
     assert is_kept(tmp_path, checked) and not (folder / "work").exists()
     assert remove_forgotten(tmp_path, []) == 0
-    take_kept(tmp_path, checked, wanted)
+    take_kept(tmp_path, checked, ["products.csv"], wanted)
     os.utime(folder, (0, 0))
     assert remove_forgotten(tmp_path, []) == 1
     assert (wanted / "products.csv").read_bytes() == b"sku"
     assert not is_kept(tmp_path, checked)
     keep_upload(tmp_path, checked)
-    with pytest.raises(UploadGone, match="upload them again"):
-        take_kept(tmp_path, checked, wanted)
+    for names in (["products.csv"], []):
+        with pytest.raises(UploadGone, match="upload them again"):
+            take_kept(tmp_path, checked, names, wanted)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 from uuid import UUID
+from zipfile import ZipFile
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
 
-from app.services.catalogue.uploads import MOST_CHECKED, keep_upload, remove_upload, upload_folder, uploaded
+from app.config import Settings
+from app.jobs.attempt import Attempts
+from app.services.catalogue.uploads import MOST_CHECKED, remove_upload, upload_folder, uploaded
 from tests.app.web.admin.test_gate import HERE, client_of, log_in
 from tests.app.web.shop import WebShop
 
@@ -40,6 +48,11 @@ def job_of(answer: TestResponse) -> UUID:
     return UUID(answer.location.split("?")[0].rsplit("/", 1)[1])
 
 
+def kept_on(page: str) -> str:
+    """The part of the page that lists what is kept after checks."""
+    return "".join(re.findall(r'<section aria-labelledby="kept".*?</section>', page, re.DOTALL))
+
+
 def facts(engine: Engine, job_id: UUID) -> Any:
     with engine.connect() as connection:
         return connection.execute(text("SELECT kind, payload FROM jobs WHERE id = :id"), {"id": job_id}).one()
@@ -50,12 +63,18 @@ def state(engine: Engine, job_id: UUID) -> str:
         return str(connection.execute(text("SELECT state FROM jobs WHERE id = :id"), {"id": job_id}).scalar_one())
 
 
-def ended(engine: Engine, job_id: UUID, home: Path) -> None:
-    """The check has been done, as a worker does it."""
+def ended(engine: Engine, job_id: UUID, home: Path, result: Mapping[str, Any] | None = None) -> None:
+    """The job has been done, and its upload is tidied up as a worker does it."""
     with engine.begin() as connection:
-        done = "UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = :id"
-        connection.execute(text(done), {"id": job_id})
-    keep_upload(home, job_id)
+        done = (
+            "UPDATE jobs SET state = 'succeeded', finished_at = now(), result = CAST(:result AS jsonb) WHERE id = :id"
+        )
+        connection.execute(text(done), {"id": job_id, "result": None if result is None else json.dumps(result)})
+
+    async def tidy() -> None:
+        await Attempts(Settings(home=home), engine, asyncio.Event()).run(job_id, 0)
+
+    asyncio.run(tidy())
 
 
 def test_what_was_checked_is_imported_without_sending_it_again(
@@ -115,6 +134,56 @@ def test_no_more_is_kept_after_checks_than_may_be(client: FlaskClient, web_engin
     job_of(send(client, table=(BytesIO(more), "a.csv"), dry_run="true"))
     assert client.post(f"/admin/imports/{at_once}/forget", headers=HERE).status_code == 409
     assert client.post("/admin/imports/0dd12412-0a24-4422-89b2-2020effae854/forget", headers=HERE).status_code == 404
+
+
+def test_what_has_been_imported_is_kept_no_longer(client: FlaskClient, web_engine: Engine, tmp_path: Path) -> None:
+    checked = job_of(send(client, table=(BytesIO(TABLE), "a.csv"), dry_run="true"))
+    ended(web_engine, checked, tmp_path)
+    address = f"/admin/imports/{checked}/import"
+    strict = job_of(client.post(address, data={"strict": "true", "once": "a"}, headers=HERE))
+    nothing = {"applied": False, "added": 0, "changed": 0}
+    ended(web_engine, strict, tmp_path, nothing)  # there were errors, and it was to be all or nothing
+    assert uploaded(tmp_path) == [checked] and str(checked) in kept_on(client.get("/admin/imports").text)
+    done = job_of(client.post(address, data={"once": "b"}, headers=HERE))
+    assert set(uploaded(tmp_path)) == {checked, done}
+    ended(web_engine, done, tmp_path, {**nothing, "applied": True})
+    assert uploaded(tmp_path) == [] and kept_on(client.get("/admin/imports").text) == ""
+
+
+def test_a_check_whose_files_are_there_in_part_is_not_imported(
+    client: FlaskClient, web_engine: Engine, tmp_path: Path
+) -> None:
+    images = BytesIO()
+    with ZipFile(images, "w") as archive:
+        archive.writestr("new-1/a.txt", "no photo")
+    images.seek(0)
+    checked = job_of(send(client, table=(BytesIO(TABLE), "a.csv"), images=(images, "a.zip"), dry_run="true"))
+    ended(web_engine, checked, tmp_path)
+    (upload_folder(tmp_path, checked) / "images.zip").unlink()  # as while another request deletes them
+    answer = client.post(f"/admin/imports/{checked}/import", headers=HERE)
+    assert answer.status_code == 409 and "Choose them again" in answer.text
+    assert uploaded(tmp_path) == [checked]
+
+
+def test_checks_asked_for_at_the_same_moment_are_counted_together(
+    client: FlaskClient, web_engine: Engine, web_shop: WebShop, tmp_path: Path
+) -> None:
+    for number in range(MOST_CHECKED - 1):
+        job_of(send(client, table=(BytesIO(TABLE + b"new-%d,More\n" % number), "a.csv"), dry_run="true"))
+    others = [client_of(web_engine, web_shop, home=tmp_path) for _ in range(4)]
+    for other in others:
+        log_in(other, web_shop.shop.admin_key)
+    start = Barrier(len(others))
+
+    def ask(number: int) -> int:
+        start.wait()
+        table = BytesIO(TABLE + b"late-%d,Late\n" % number)
+        return send(others[number], table=(table, "a.csv"), dry_run="true").status_code
+
+    with ThreadPoolExecutor(len(others)) as at_once:
+        answers = list(at_once.map(ask, range(len(others))))
+    assert sorted(answers) == [303, 409, 409, 409]
+    assert len(uploaded(tmp_path)) == MOST_CHECKED
 
 
 def test_what_is_kept_after_checks_is_bounded_in_bytes_too(
