@@ -155,7 +155,7 @@ def _explain_http(error: HTTPException) -> Response:
     plain.mimetype = MEDIA_TYPE
     plain.headers.extend([(name, value) for name, value in error.get_headers() if name == "Allow"])
     limit = request.max_content_length if isinstance(error, RequestEntityTooLarge) else None
-    if limit is None:
+    if limit is None or (request.content_length or 0) <= limit:  # a text of its own limit, or sent in chunks
         return _page(Row(status, error.name), code, error.description, plain)
     told = _("What was sent is too large: at most %(size)s can be sent at once.") % {"size": size(limit)}
     return _page(Row(status, error.name), code, None, plain, told)

@@ -258,6 +258,13 @@ def test_what_is_too_large_is_told_with_the_limit(
         assert f"What was sent is too large: at most {most} can be sent at once." in answer.text
 
 
+def test_a_text_that_is_too_long_is_not_told_the_limit_of_files(admin: FlaskClient) -> None:
+    form = {"sku": "long-1", "description": "x" * 600_000}
+    answer = admin.post("/admin/new-product", data=form, headers=HERE, content_type="multipart/form-data")
+    assert answer.status_code == 413 and is_a_page(answer)
+    assert "What was sent is too large." in answer.text and "can be sent at once" not in answer.text
+
+
 # What no database holds
 
 
