@@ -161,7 +161,7 @@ class BundleStore:
         Folders that are older than the first version of this database may be another database's, and stay.
         working: jobs that have not ended: what they wrote they go on with. The caller is the only one who writes.
         """
-        recorded = dict(session.execute(select(Bundle.version, Bundle.created_at)).tuples().all())
+        recorded = {row.version: row.created_at for row in session.execute(select(Bundle.version, Bundle.created_at))}
         if not recorded:
             return []
         awaited = tuple(f"-{short_name(job_id)}" for job_id in working)
