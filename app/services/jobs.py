@@ -133,9 +133,11 @@ class JobService:
 
         What was checked is kept until its hour is over or it has been imported.
 
-        :raise JobNotFound: there is none of this id. :raise UploadGone: its files are not kept, or not any more.
+        :raise JobNotFound: there is none of this id.
+        :raise UploadGone: its files are not kept, or not any more, or it is no check that has succeeded.
         """
-        names = self.job(checked).payload.get("files", [])
+        job = self.job(checked)
+        names = job.payload["files"] if self.can_import(job) else ()
         job_id = uuid4()
         with self.spooled(job_id) as folder:
             take_kept(self._home, checked, names, folder)

@@ -86,6 +86,7 @@ def test_what_was_checked_is_imported_without_sending_it_again(
     }  # fmt: skip
     address = f"/admin/imports/{checked}/import"
     assert address not in client.get(f"/admin/jobs/{checked}").text
+    assert client.post(address, headers=HERE).status_code == 409, "it has not been checked yet"
     ended(web_engine, checked, tmp_path)
     assert address in client.get(f"/admin/jobs/{checked}").text
     first = job_of(client.post(address, data={"strict": "true", "once": "a"}, headers=HERE))
