@@ -89,8 +89,8 @@ def read_photo(
         told by content, never by name.
     with_advice: also look for hints to the shopper (``models.photo.advice.advise``).
     content_hash: SHA-256 of ``data`` in hex, from a caller who has it already.
-    fit: with pixels (299, 299, 3), as ``models.backbone.preprocessing.fit_input`` makes them of the others, meanwhile
-        looking for hints on another core.
+    fit: squash the pixels to (299, 299, 3), as ``models.backbone.preprocessing.fit_input`` would, and look for hints in
+        another thread meanwhile.
     Returns a ``Photo`` whose pixels are uint8 (height, width, 3), RGB, sRGB, upright, opaque (white
     shows through transparency), C-contiguous and read-only; equal bytes give equal pixels.
 
