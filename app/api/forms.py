@@ -1,10 +1,11 @@
-"""Multipart bodies, byte for byte as they were sent."""
+"""Forms: multipart bodies byte for byte as they were sent, others within the limit of text."""
 
 from __future__ import annotations
 
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from typing import IO, Any, cast
 
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 _AROUND = len(b"\r\n--" + b"--\r\n")
@@ -15,16 +16,30 @@ class FormParser(FormDataParser):
     """werkzeug's, which reads 64 KiB at a time and, where such a piece ends just before the last byte of the closing
     delimiter, appends a carriage return to the file (werkzeug 3.1.9, its issue 3285): one photo in 65,536 is stored
     with a byte and under a hash that are not its own. It is given pieces that end before a delimiter or after it.
+
+    A form without files, which werkzeug reads whole and into forty times its size, may be as large as a text field.
     """
 
     def parse(
         self, stream: IO[bytes], mimetype: str, content_length: int | None, options: dict[str, str] | None = None
     ) -> Any:
-        """As werkzeug's."""
+        """As werkzeug's. :raise RequestEntityTooLarge: also where a form without files is larger than a text field."""
         boundary = (options or {}).get("boundary", "")
         if mimetype == "multipart/form-data" and boundary:
             stream = cast(IO[bytes], WholeDelimiters(stream, len(boundary)))
+        elif mimetype == "application/x-www-form-urlencoded" and self.max_form_memory_size is not None:
+            stream = _at_most(stream, self.max_form_memory_size)
         return super().parse(stream, mimetype, content_length, options)
+
+
+def _at_most(stream: IO[bytes], size_bytes: int) -> IO[bytes]:
+    """All of the stream. :raise RequestEntityTooLarge: there is more of it."""
+    data = b""
+    while piece := stream.read(size_bytes + 1 - len(data)):
+        data += piece
+        if len(data) > size_bytes:
+            raise RequestEntityTooLarge
+    return BytesIO(data)
 
 
 class WholeDelimiters(BufferedIOBase):

@@ -17,8 +17,8 @@ JSON_BODY_BYTES = 64 * 1024
 """Largest JSON body; only photos, which are multipart, may be larger."""
 
 _FORM_TEXT_BYTES = 512 * 1024
-"""Largest text field. werkzeug counts by it the bytes of a file it has not passed on yet, too: a chunk of 64 KiB
-and what the chunk before left over, so anything near 64 KiB refuses photos at random."""
+"""Largest text field, and largest form without files. werkzeug counts by it the bytes of a file it has not passed on
+yet, too: a chunk of 64 KiB and what the chunk before left over, so anything near 64 KiB refuses photos at random."""
 _FORM_PARTS = 16
 
 _ALWAYS = {

@@ -1,4 +1,4 @@
-"""Whatever a multipart body's length, its parts come out as they went in."""
+"""Whatever a multipart body's length, its parts come out as they went in; forms without files have a limit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser, MultiPartParser
 
 from app.api.forms import FormParser, WholeDelimiters
@@ -59,6 +60,25 @@ def test_a_last_part_is_whole_too() -> None:
     for length in range(PIECE - len(head) - len(tail) - 8, PIECE + 8):
         photo = noise[:length]
         assert parsed(head + photo + tail, FormParser(in_memory)) == (photo, {}), length
+
+
+class Slowly(io.BytesIO):
+    """A body that comes a few bytes at a time."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(7 if size is None or size < 0 else min(size, 7))
+
+
+def test_a_form_without_files_is_as_large_as_a_text_at_most() -> None:
+    def form(body: bytes) -> dict[str, str]:
+        parser = FormParser(in_memory, max_form_memory_size=100)
+        # Its length is not known where it comes in chunks.
+        return dict(parser.parse(Slowly(body), "application/x-www-form-urlencoded", None)[1])
+
+    assert form(b"a=" + b"x" * 98) == {"a": "x" * 98}
+    assert form(b"") == {}
+    with pytest.raises(RequestEntityTooLarge):
+        form(b"a=" + b"x" * 99)
 
 
 def test_pieces_are_what_was_sent_and_none_is_empty_before_the_end() -> None:

@@ -258,11 +258,18 @@ def test_what_is_too_large_is_told_with_the_limit(
         assert f"What was sent is too large: at most {most} can be sent at once." in answer.text
 
 
-def test_a_text_that_is_too_long_is_not_told_the_limit_of_files(admin: FlaskClient) -> None:
+@pytest.mark.parametrize("kind", ["multipart/form-data", "application/x-www-form-urlencoded"])
+def test_a_text_that_is_too_long_is_not_told_the_limit_of_files(admin: FlaskClient, kind: str) -> None:
     form = {"sku": "long-1", "description": "x" * 600_000}
-    answer = admin.post("/admin/new-product", data=form, headers=HERE, content_type="multipart/form-data")
+    answer = admin.post("/admin/new-product", data=form, headers=HERE, content_type=kind)
     assert answer.status_code == 413 and is_a_page(answer)
     assert "What was sent is too large." in answer.text and "can be sent at once" not in answer.text
+
+
+def test_a_stranger_s_form_is_not_read_beyond_a_text(client: FlaskClient) -> None:
+    body = b"a&" * 300_000
+    answer = client.post("/admin/jobs", data=body, headers=HERE, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 413
 
 
 # What no database holds
