@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -104,9 +105,8 @@ def _served(place: Place, version: str) -> bool | None:
 
 def bulk(place: Place) -> dict[str, Any]:
     """Bottlenecks of a catalogue with all variants, beside the bare network and the plain loop."""
-    found = rate_of_bulk(place)
-    best, naive = place.network()["best"]["images_a_second"], found["naive"]["images_a_second"]
-    rate = found["images_a_second"]
+    found, bare = place.around("1280", partial(rate_of_bulk, place))
+    best, naive, rate = bare.images_a_second, found["naive"]["images_a_second"], found["images_a_second"]
     place.rows += [
         Row(
             "bulk",
@@ -125,4 +125,4 @@ def bulk(place: Place) -> dict[str, Any]:
             rate >= 1.8 * naive,
         ),
     ]
-    return found
+    return {**found, "around": asdict(bare)}
